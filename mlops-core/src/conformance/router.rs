@@ -1,0 +1,1 @@
+//! The contract of the trait, as a test suite.

@@ -1,0 +1,121 @@
+//! The metrics of the house: their names and units, in one place, through the [`metrics`](::metrics) facade.
+//!
+//! The host installs whatever recorder it likes; without one, recording costs next to nothing.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use ::metrics::{Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, histogram};
+
+use crate::{ModelName, Observer, Prediction, Role, Variant};
+
+/// Counter: finished predictions. Labels `model`, `variant`, `role`, `outcome`
+/// (`ok`, or [`Error::label`](crate::Error::label)).
+pub const PREDICTIONS_TOTAL: &str = "model_predictions_total";
+
+/// Histogram, seconds: from the call to the answer. Labels `model`, `variant`, `role`.
+pub const INFERENCE_LATENCY_SECONDS: &str = "model_inference_latency_seconds";
+
+/// Gauge: the latest score of a drift test. Labels `feature`, `test`.
+pub const FEATURE_DRIFT_SCORE: &str = "feature_drift_score";
+
+/// Counter: observations a monitor could not take. Label `reason`.
+pub const OBSERVATIONS_DROPPED_TOTAL: &str = "monitor_observations_dropped_total";
+
+/// Gauge, 0 to 1: the share of traffic a rollout sends to a variant. Labels `rollout`, `variant`.
+pub const ROLLOUT_WEIGHT: &str = "rollout_weight";
+
+/// Counter: decisions of a rollout. Labels `rollout`, `decision`.
+pub const ROLLOUT_DECISIONS_TOTAL: &str = "rollout_decisions_total";
+
+/// Counter: copies of requests that a shadow was too busy to take. Label `variant`.
+pub const SHADOWS_DROPPED_TOTAL: &str = "shadow_requests_dropped_total";
+
+/// Tells the installed recorder the units and the meaning of every metric. Call it once, after the
+/// recorder is installed.
+pub fn describe() {
+    describe_counter!(PREDICTIONS_TOTAL, Unit::Count, "Finished predictions");
+    describe_histogram!(INFERENCE_LATENCY_SECONDS, Unit::Seconds, "From the call of a model to its answer");
+    describe_gauge!(FEATURE_DRIFT_SCORE, "The latest score of a drift test");
+    describe_counter!(OBSERVATIONS_DROPPED_TOTAL, Unit::Count, "Observations a monitor could not take");
+    describe_gauge!(ROLLOUT_WEIGHT, "The share of traffic a rollout sends to a variant, 0 to 1");
+    describe_counter!(ROLLOUT_DECISIONS_TOTAL, Unit::Count, "Decisions of a rollout");
+    describe_counter!(SHADOWS_DROPPED_TOTAL, Unit::Count, "Requests a shadow was too busy to take");
+}
+
+/// An observer that records [`PREDICTIONS_TOTAL`] and [`INFERENCE_LATENCY_SECONDS`].
+///
+/// Install the recorder first: handles are made once per variant and kept.
+#[derive(Debug)]
+pub struct MetricsObserver {
+    model: ModelName,
+    handles: RwLock<HashMap<(Option<Variant>, Role), Arc<Handles>>>,
+}
+
+struct Handles {
+    ok: Counter,
+    failed: RwLock<HashMap<&'static str, Counter>>,
+    latency: Histogram,
+    labels: [(&'static str, String); 3],
+}
+
+impl MetricsObserver {
+    /// Records under the label `model`.
+    #[must_use]
+    pub fn new(model: ModelName) -> Self {
+        Self { model, handles: RwLock::default() }
+    }
+
+    fn handles(&self, variant: Option<&Variant>, role: Role) -> Arc<Handles> {
+        let key = (variant.cloned(), role);
+        if let Some(handles) = self.handles.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return Arc::clone(handles);
+        }
+        let labels = [
+            ("model", self.model.to_string()),
+            ("variant", variant.map(Variant::to_string).unwrap_or_default()),
+            ("role", role.name().to_owned()),
+        ];
+        let handles = Arc::new(Handles {
+            ok: outcome_counter(&labels, "ok"),
+            failed: RwLock::default(),
+            latency: histogram!(INFERENCE_LATENCY_SECONDS, &labels),
+            labels,
+        });
+        let mut known = self.handles.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(known.entry(key).or_insert(handles))
+    }
+}
+
+impl Observer for MetricsObserver {
+    fn observe(&self, prediction: &Prediction<'_>) {
+        let handles = self.handles(prediction.variant, prediction.role);
+        handles.latency.record(prediction.latency.as_secs_f64());
+        match prediction.result {
+            Ok(_) => handles.ok.increment(1),
+            Err(error) => handles.failed(error.label()).increment(1),
+        }
+    }
+}
+
+impl Handles {
+    fn failed(&self, outcome: &'static str) -> Counter {
+        if let Some(counter) = self.failed.read().unwrap_or_else(PoisonError::into_inner).get(outcome) {
+            return counter.clone();
+        }
+        let counter = outcome_counter(&self.labels, outcome);
+        self.failed.write().unwrap_or_else(PoisonError::into_inner).insert(outcome, counter.clone());
+        counter
+    }
+}
+
+fn outcome_counter(labels: &[(&'static str, String); 3], outcome: &'static str) -> Counter {
+    let [model, variant, role] = labels.clone();
+    counter!(PREDICTIONS_TOTAL, &[model, variant, role, ("outcome", outcome.to_owned())])
+}
+
+impl std::fmt::Debug for Handles {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handles").field("labels", &self.labels).finish_non_exhaustive()
+    }
+}
