@@ -60,6 +60,8 @@ pub use registry::{
 };
 pub use request::{ModelId, Request, Response, RoutingContext, Timings};
 pub use router::{Decision, Reason, Router};
+pub use web_time::Instant;
+
 pub use signature::{Change, Difference, Dimension, Direction, Signature, TensorSpec, Violation, Violations};
 pub use tensor::{ByteStrings, Tensor, TensorError};
 pub use tensors::Tensors;

@@ -1,1 +1,50 @@
-//! Skeleton.
+//! Serving models inside your own process: engines, executors and fronts.
+//!
+//! * An **engine** computes: `BurnEngine` (feature `cpu`) runs any [burn](https://burn.dev) module on
+//!   a device that is chosen at run time.
+//! * An **executor** turns an engine into a [`Model`](mlops_core::Model): [`Inline`] computes on the calling thread.
+//! * A **front** lets others call models: `http::Server` (feature `http`) speaks the
+//!   [Open Inference Protocol v2](https://github.com/kserve/open-inference-protocol) as an axum router, to
+//!   mount in your own application or to serve alone.
+//!
+#![cfg_attr(
+    all(feature = "cpu", feature = "http"),
+    doc = r#"
+```
+use burn::nn::LinearConfig;
+use mlops_core::{DType, Dimension, ModelName, Signature, TensorSpec};
+use mlops_serve::engine::burn::{BurnEngine, Device, Outputs};
+use mlops_serve::{EngineExt, http::Server};
+
+let device = Device::Cpu;
+let linear = LinearConfig::new(4, 2).init(&device.open()?); // or a module of your own, trained by you
+let signature = Signature::new(
+    [TensorSpec::new("x", DType::Fp32, [Dimension::Batch, Dimension::Fixed(4)])],
+    [TensorSpec::new("y", DType::Fp32, [Dimension::Batch, Dimension::Fixed(2)])],
+)?;
+let engine = BurnEngine::new(signature, device, move |inputs| {
+    Ok(Outputs::new().float("y", linear.forward(inputs.float::<2>("x")?)))
+})?;
+
+let app: axum::Router = Server::new()
+    .with_model(ModelName::new("scores")?, engine.inline())
+    .router();
+# Ok::<(), mlops_core::Error>(())
+```
+"#
+)]
+//!
+//! # Features
+//! * `cpu` (default): the burn engine on burn's CPU backend.
+//! * `http` (default): the Open Inference Protocol front.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod engine;
+mod executor;
+#[cfg(feature = "http")]
+#[cfg_attr(docsrs, doc(cfg(feature = "http")))]
+pub mod http;
+
+pub use executor::{EngineExt, Inline};

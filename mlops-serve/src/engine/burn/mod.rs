@@ -1,0 +1,198 @@
+//! Any [burn](::burn) module as an [`Engine`].
+
+mod convert;
+mod device;
+mod weights;
+
+use std::fmt;
+
+use ::burn::tensor::{Bool, Int, Tensor as BurnTensor};
+use mlops_core::{Engine, Error, Result, Signature, Tensor, Tensors};
+
+pub use device::Device;
+pub use weights::{load_burnpack, save_burnpack};
+
+/// Runs the forward pass of a burn module on a device chosen at run time.
+///
+/// The forward pass is a closure that owns the module. It takes the named inputs as burn tensors of the rank
+/// and kind it asks for, and gives named outputs; the [`Signature`] says what they are to the outside.
+///
+/// ```
+/// use mlops_core::{DType, Dimension, Engine, Signature, Tensor, TensorSpec, Tensors};
+/// use mlops_serve::engine::burn::{BurnEngine, Device, Outputs};
+///
+/// let signature = Signature::new(
+///     [TensorSpec::new("x", DType::Fp32, [Dimension::Batch, Dimension::Fixed(3)])],
+///     [TensorSpec::new("best", DType::Int64, [Dimension::Batch])],
+/// )?;
+/// let engine = BurnEngine::new(signature, Device::Cpu, |inputs| {
+///     let x = inputs.float::<2>("x")?;
+///     Ok(Outputs::new().int("best", x.argmax(1).squeeze_dim::<1>(1)))
+/// })?;
+///
+/// let x = Tensor::from_vec(&[2, 3], vec![0.1_f32, 0.7, 0.2, 0.9, 0.0, 0.1])?;
+/// let outputs = engine.run(&Tensors::new().with("x", x))?;
+/// assert_eq!(outputs.require("best")?.as_slice::<i64>()?, [1, 0]);
+/// # Ok::<(), mlops_core::Error>(())
+/// ```
+pub struct BurnEngine {
+    signature: Signature,
+    device: Device,
+    opened: ::burn::tensor::Device,
+    forward: Box<dyn Fn(&Inputs<'_>) -> Result<Outputs> + Send + Sync>,
+}
+
+impl BurnEngine {
+    /// An engine that computes `forward` on `device`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Unsupported`] when the device is not there.
+    pub fn new(
+        signature: Signature,
+        device: Device,
+        forward: impl Fn(&Inputs<'_>) -> Result<Outputs> + Send + Sync + 'static,
+    ) -> Result<Self> {
+        let opened = device.open()?;
+        Ok(Self { signature, device, opened, forward: Box::new(forward) })
+    }
+
+    /// Where it computes.
+    #[must_use]
+    pub fn device(&self) -> Device {
+        self.device
+    }
+}
+
+impl fmt::Debug for BurnEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BurnEngine")
+            .field("signature", &self.signature)
+            .field("device", &self.device)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Engine for BurnEngine {
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn run(&self, inputs: &Tensors) -> Result<Tensors> {
+        let outputs = (self.forward)(&Inputs { tensors: inputs, device: &self.opened })?;
+        self.signature
+            .outputs()
+            .iter()
+            .filter_map(|spec| {
+                let output = outputs.0.iter().find(|(name, _)| name == spec.name())?;
+                let tensor = convert::to_tensor(spec, output.1.clone());
+                Some(tensor.map(|tensor| (spec.name(), tensor)))
+            })
+            .collect()
+    }
+}
+
+/// The inputs of a forward pass, as burn tensors on the engine's device.
+#[derive(Debug)]
+pub struct Inputs<'a> {
+    tensors: &'a Tensors,
+    device: &'a ::burn::tensor::Device,
+}
+
+impl Inputs<'_> {
+    /// The float input of that name, in the device's float type.
+    ///
+    /// # Errors
+    /// [`Error::Engine`] when it is missing, of a rank other than `D`, or no float: the signature has
+    /// let the call pass, so the forward pass contradicts it.
+    pub fn float<const D: usize>(&self, name: &str) -> Result<BurnTensor<D>> {
+        let tensor = self.tensor::<D>(name)?;
+        let data = convert::float_data(tensor).ok_or_else(|| wrong_kind(name, tensor, "floating-point"))?;
+        Ok(BurnTensor::from_data(data, self.device))
+    }
+
+    /// The integer input of that name, in the device's integer type.
+    ///
+    /// # Errors
+    /// [`Error::Engine`] when it is missing, of a rank other than `D`, or no integer: the signature has
+    /// let the call pass, so the forward pass contradicts it.
+    pub fn int<const D: usize>(&self, name: &str) -> Result<BurnTensor<D, Int>> {
+        let tensor = self.tensor::<D>(name)?;
+        let data = convert::int_data(tensor).ok_or_else(|| wrong_kind(name, tensor, "integer"))?;
+        Ok(BurnTensor::from_data(data, self.device))
+    }
+
+    /// The boolean input of that name.
+    ///
+    /// # Errors
+    /// [`Error::Engine`] when it is missing, of a rank other than `D`, or not boolean: the signature has
+    /// let the call pass, so the forward pass contradicts it.
+    pub fn bool<const D: usize>(&self, name: &str) -> Result<BurnTensor<D, Bool>> {
+        let tensor = self.tensor::<D>(name)?;
+        let data = convert::bool_data(tensor).ok_or_else(|| wrong_kind(name, tensor, "boolean"))?;
+        Ok(BurnTensor::from_data(data, self.device))
+    }
+
+    /// Whether an optional input came.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        self.tensors.get(name).is_some()
+    }
+
+    /// The device the engine computes on, for tensors made in the forward pass.
+    #[must_use]
+    pub fn device(&self) -> &::burn::tensor::Device {
+        self.device
+    }
+
+    fn tensor<const D: usize>(&self, name: &str) -> Result<&Tensor> {
+        let tensor = self.tensors.get(name).ok_or_else(|| {
+            Error::engine(format!("the forward pass asks for `{name}`, which the call does not have"))
+        })?;
+        if tensor.shape().len() != D {
+            let shape = tensor.shape();
+            let what = format!("the forward pass asks for `{name}` of rank {D}, but its shape is {shape:?}");
+            return Err(Error::engine(what));
+        }
+        Ok(tensor)
+    }
+}
+
+fn wrong_kind(name: &str, tensor: &Tensor, kind: &str) -> Error {
+    let dtype = tensor.dtype();
+    Error::engine(format!("the forward pass asks for `{name}` as {kind}, but it holds {dtype}"))
+}
+
+/// The outputs of a forward pass, by name.
+#[derive(Debug, Default)]
+pub struct Outputs(Vec<(String, convert::Output)>);
+
+impl Outputs {
+    /// No output yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a float output. It leaves the engine in the float type the signature names.
+    #[must_use]
+    pub fn float<const D: usize>(self, name: impl Into<String>, tensor: BurnTensor<D>) -> Self {
+        self.with(name, convert::Output::new(tensor.try_into_data()))
+    }
+
+    /// Adds an integer output. It leaves the engine in the integer type the signature names.
+    #[must_use]
+    pub fn int<const D: usize>(self, name: impl Into<String>, tensor: BurnTensor<D, Int>) -> Self {
+        self.with(name, convert::Output::new(tensor.try_into_data()))
+    }
+
+    /// Adds a boolean output.
+    #[must_use]
+    pub fn bool<const D: usize>(self, name: impl Into<String>, tensor: BurnTensor<D, Bool>) -> Self {
+        self.with(name, convert::Output::new(tensor.try_into_data()))
+    }
+
+    fn with(mut self, name: impl Into<String>, output: convert::Output) -> Self {
+        self.0.push((name.into(), output));
+        self
+    }
+}

@@ -1,0 +1,78 @@
+//! From engines to models.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use mlops_core::{Engine, Error, Model, ModelId, Request, Response, Result, Signature, Timings};
+
+/// Ways to make a [`Model`] of an [`Engine`].
+pub trait EngineExt: Engine + Sized {
+    /// Computes on the calling thread: right for engines that take microseconds.
+    fn inline(self) -> Inline<Self> {
+        Inline::new(self)
+    }
+}
+
+impl<E: Engine> EngineExt for E {}
+
+/// A model that runs its engine on the calling thread.
+///
+/// Inputs are checked before, outputs after; a request whose deadline has passed is not computed; and
+/// a panic of the engine is an error of that call alone.
+#[derive(Debug)]
+pub struct Inline<E> {
+    engine: E,
+    id: Option<Arc<ModelId>>,
+}
+
+impl<E: Engine> Inline<E> {
+    /// Wraps an engine.
+    pub fn new(engine: E) -> Self {
+        Self { engine, id: None }
+    }
+
+    /// Says which model and version this is; every response carries it.
+    #[must_use]
+    pub fn with_id(mut self, id: ModelId) -> Self {
+        self.id = Some(Arc::new(id));
+        self
+    }
+}
+
+#[async_trait]
+impl<E: Engine> Model for Inline<E> {
+    fn signature(&self) -> &Signature {
+        self.engine.signature()
+    }
+
+    async fn predict(&self, request: Request) -> Result<Response> {
+        let signature = self.engine.signature();
+        signature.check(&request.inputs)?;
+        let started = mlops_core::Instant::now();
+        if request.deadline.is_some_and(|deadline| deadline <= started) {
+            return Err(Error::deadline_exceeded("the request came after its own deadline"));
+        }
+        let outputs = catch_unwind(AssertUnwindSafe(|| self.engine.run(&request.inputs)))
+            .unwrap_or_else(|panic| Err(Error::engine(format!("the engine panicked: {}", message(&*panic)))))?;
+        let compute = started.elapsed();
+        signature
+            .check_outputs(&outputs)
+            .map_err(|violations| Error::engine("the outputs break the signature").with_source(violations))?;
+        let mut response = Response::new(outputs)
+            .with_id(request.id)
+            .with_timings(Timings { queue: Duration::ZERO, compute });
+        response.model.clone_from(&self.id);
+        Ok(response)
+    }
+}
+
+fn message(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}
