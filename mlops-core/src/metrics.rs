@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use ::metrics::{Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, histogram};
 
-use crate::{ModelName, Observer, Prediction, Role, Variant};
+use crate::{Error, ModelName, Observer, Prediction, Role, Variant};
 
 /// Counter: finished predictions. Labels `model`, `variant`, `role`, `outcome`
 /// (`ok`, or [`Error::label`](crate::Error::label)).
@@ -46,6 +46,14 @@ pub fn describe() {
 /// An observer that records [`PREDICTIONS_TOTAL`] and [`INFERENCE_LATENCY_SECONDS`].
 ///
 /// Install the recorder first: handles are made once per variant and kept.
+///
+/// ```
+/// use mlops_core::{Model, ModelExt, ModelName, metrics::MetricsObserver};
+///
+/// fn measured(model: impl Model) -> mlops_core::Result<impl Model> {
+///     Ok(model.observed(MetricsObserver::new(ModelName::new("fraud")?)))
+/// }
+/// ```
 #[derive(Debug)]
 pub struct MetricsObserver {
     model: ModelName,
@@ -53,10 +61,9 @@ pub struct MetricsObserver {
 }
 
 struct Handles {
-    ok: Counter,
-    failed: RwLock<HashMap<&'static str, Counter>>,
-    latency: Histogram,
     labels: [(&'static str, String); 3],
+    latency: Histogram,
+    outcomes: RwLock<HashMap<&'static str, Counter>>,
 }
 
 impl MetricsObserver {
@@ -76,12 +83,8 @@ impl MetricsObserver {
             ("variant", variant.map(Variant::to_string).unwrap_or_default()),
             ("role", role.name().to_owned()),
         ];
-        let handles = Arc::new(Handles {
-            ok: outcome_counter(&labels, "ok"),
-            failed: RwLock::default(),
-            latency: histogram!(INFERENCE_LATENCY_SECONDS, &labels),
-            labels,
-        });
+        let latency = histogram!(INFERENCE_LATENCY_SECONDS, &labels);
+        let handles = Arc::new(Handles { labels, latency, outcomes: RwLock::default() });
         let mut known = self.handles.write().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(known.entry(key).or_insert(handles))
     }
@@ -91,27 +94,20 @@ impl Observer for MetricsObserver {
     fn observe(&self, prediction: &Prediction<'_>) {
         let handles = self.handles(prediction.variant, prediction.role);
         handles.latency.record(prediction.latency.as_secs_f64());
-        match prediction.result {
-            Ok(_) => handles.ok.increment(1),
-            Err(error) => handles.failed(error.label()).increment(1),
-        }
+        handles.count(prediction.result.map_or_else(Error::label, |_| "ok"));
     }
 }
 
 impl Handles {
-    fn failed(&self, outcome: &'static str) -> Counter {
-        if let Some(counter) = self.failed.read().unwrap_or_else(PoisonError::into_inner).get(outcome) {
-            return counter.clone();
+    fn count(&self, outcome: &'static str) {
+        if let Some(counter) = self.outcomes.read().unwrap_or_else(PoisonError::into_inner).get(outcome) {
+            return counter.increment(1);
         }
-        let counter = outcome_counter(&self.labels, outcome);
-        self.failed.write().unwrap_or_else(PoisonError::into_inner).insert(outcome, counter.clone());
-        counter
+        let [model, variant, role] = self.labels.clone();
+        let counter = counter!(PREDICTIONS_TOTAL, &[model, variant, role, ("outcome", outcome.to_owned())]);
+        counter.increment(1);
+        self.outcomes.write().unwrap_or_else(PoisonError::into_inner).insert(outcome, counter);
     }
-}
-
-fn outcome_counter(labels: &[(&'static str, String); 3], outcome: &'static str) -> Counter {
-    let [model, variant, role] = labels.clone();
-    counter!(PREDICTIONS_TOTAL, &[model, variant, role, ("outcome", outcome.to_owned())])
 }
 
 impl std::fmt::Debug for Handles {

@@ -183,8 +183,8 @@ mod tests {
         let p = kolmogorov_sf(10_000.0, 0.05);
         assert!((kolmogorov_sf(10_000.0, 0.05_f64.next_up()) / p - 1.0).abs() < 1e-9, "{p}");
         assert!((kolmogorov_sf(10_000.0, 0.050000000000000044) / p - 1.0).abs() < 1e-9, "{p}");
-        for i in 1..5000 {
-            let near = kolmogorov_sf(5000.0, 1.0 - f64::from(i) / 5000.0);
+        for i in 1..500 {
+            let near = kolmogorov_sf(500.0, 1.0 - f64::from(i) / 500.0);
             assert!((0.0..=1.0).contains(&near), "{i}: {near}");
         }
     }

@@ -27,8 +27,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
-use mlops_core::metrics::MetricsObserver;
-use mlops_core::{Error, Model, ModelExt, ModelId, ModelName, Result};
+use mlops_core::{Error, Model, ModelId, ModelName, Result};
 use tokio::net::TcpListener;
 
 /// The largest request body, unless set otherwise: 16 MiB.
@@ -36,14 +35,16 @@ const DEFAULT_BODY_LIMIT: usize = 16 << 20;
 
 /// A model server, to mount in an axum application or to run alone.
 ///
-/// Every prediction is recorded in the metrics of [`mlops_core::metrics`].
-///
 /// ```no_run
 /// # async fn run(model: impl mlops_core::Model) -> Result<(), Box<dyn std::error::Error>> {
-/// use mlops_core::ModelName;
+/// # let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().install_recorder()?;
+/// use mlops_core::{ModelExt, ModelName, metrics::MetricsObserver};
 /// use mlops_serve::http::Server;
 ///
-/// let server = Server::new().with_model(ModelName::new("fraud")?, model);
+/// let name = ModelName::new("fraud")?;
+/// let server = Server::new()
+///     .with_model(name.clone(), model.observed(MetricsObserver::new(name)))
+///     .with_metrics(move || recorder.render()); // of whatever exporter the host has installed
 /// let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
 /// server.serve(listener, async { tokio::signal::ctrl_c().await.unwrap_or(()) }).await?;
 /// # Ok(())
@@ -83,16 +84,15 @@ impl Server {
     /// Serves `model` under `name` to callers that name no version; in its place, if the name has one.
     #[must_use]
     pub fn with_model(mut self, name: ModelName, model: impl Model) -> Self {
-        let model = observed(&name, model);
-        self.models.entry(name).or_default().current = Some(model);
+        self.models.entry(name).or_default().current = Some(Arc::new(model));
         self
     }
 
     /// Serves `model` to callers that name exactly this version.
     #[must_use]
     pub fn with_version(mut self, id: ModelId, model: impl Model) -> Self {
-        let model = observed(&id.name, model);
-        self.models.entry(id.name).or_default().versions.insert(id.version.to_string(), model);
+        let versions = &mut self.models.entry(id.name).or_default().versions;
+        versions.insert(id.version.to_string(), Arc::new(model));
         self
     }
 
@@ -144,10 +144,6 @@ impl Server {
         let router = routes::router(Arc::clone(&shared), body_limit.unwrap_or(DEFAULT_BODY_LIMIT));
         (shared, router)
     }
-}
-
-fn observed(name: &ModelName, model: impl Model) -> Arc<dyn Model> {
-    Arc::new(model.observed(MetricsObserver::new(name.clone())))
 }
 
 impl Shared {

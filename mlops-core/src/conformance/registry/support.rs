@@ -1,0 +1,115 @@
+//! What the suite for registries is written with.
+
+use std::fmt::Debug;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use semver::Version;
+
+use crate::{
+    Alias, AuditEvent, DType, Dimension, EventStream, ModelName, ModelVersion, NewVersion, Registry, Result,
+    Selector, Signature, TensorSpec,
+};
+
+/// How long an event may take to come out of [`Registry::watch`].
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(super) fn name(name: &str) -> ModelName {
+    ModelName::new(name).unwrap()
+}
+
+pub(super) fn champion() -> Alias {
+    Alias::new("champion").unwrap()
+}
+
+pub(super) fn v(version: &str) -> Version {
+    version.parse().unwrap()
+}
+
+pub(super) fn signature() -> Signature {
+    let x = TensorSpec::new("x", DType::Fp32, [Dimension::Batch, Dimension::Fixed(4)]).finite();
+    Signature::new([x], [TensorSpec::new("y", DType::Int64, [Dimension::Batch, Dimension::Free])]).unwrap()
+}
+
+pub(super) fn new(model: &str, version: &str) -> NewVersion {
+    NewVersion::new(name(model), signature()).with_version(v(version))
+}
+
+pub(super) async fn resolve(registry: &impl Registry, model: &str, selector: &str) -> Result<ModelVersion> {
+    registry.resolve(&name(model), &selector.parse::<Selector>()?).await
+}
+
+pub(super) async fn history(registry: &impl Registry, model: &str) -> Vec<AuditEvent> {
+    registry.history(&name(model)).await.unwrap()
+}
+
+/// `kind` is the label of the expected error.
+pub(super) fn refused<T: Debug>(kind: &str, what: &str, result: Result<T>) {
+    match result {
+        Ok(answer) => panic!("{what} must be refused ({kind}), but was answered with {answer:?}"),
+        Err(error) => assert_eq!(error.label(), kind, "{what} must be refused as {kind}, but: {error}"),
+    }
+}
+
+pub(super) fn winner<T: Debug>(what: &str, a: Result<T>, b: Result<T>) -> T {
+    match (a, b) {
+        (Ok(winner), Err(error)) | (Err(error), Ok(winner)) => {
+            assert_eq!(error.label(), "conflict", "{what} the loser gets a conflict, but: {error}");
+            winner
+        }
+        (a, b) => panic!("{what} exactly one wins, but: {a:?} and {b:?}"),
+    }
+}
+
+/// Runs two futures at once, in turns.
+pub(super) async fn both<A: Future, B: Future>(a: A, b: B) -> (A::Output, B::Output) {
+    let (mut a, mut b) = (pin!(a), pin!(b));
+    let (mut a_done, mut b_done) = (None, None);
+    poll_fn(move |context| {
+        if a_done.is_none()
+            && let Poll::Ready(output) = a.as_mut().poll(context)
+        {
+            a_done = Some(output);
+        }
+        if b_done.is_none()
+            && let Poll::Ready(output) = b.as_mut().poll(context)
+        {
+            b_done = Some(output);
+        }
+        match (a_done.take(), b_done.take()) {
+            (Some(a), Some(b)) => Poll::Ready((a, b)),
+            (a, b) => {
+                (a_done, b_done) = (a, b);
+                Poll::Pending
+            }
+        }
+    })
+    .await
+}
+
+/// The next event of a stream. A thread of its own sees to it that a silent stream does not go unnoticed,
+/// for there may be no runtime with a timer.
+pub(super) async fn next(stream: &mut EventStream) -> AuditEvent {
+    let deadline = Instant::now() + PATIENCE;
+    let mut guarded = false;
+    let item = poll_fn(|context| {
+        let item = stream.as_mut().poll_next(context);
+        assert!(item.is_ready() || Instant::now() < deadline, "watch stays silent for {PATIENCE:?}");
+        if item.is_pending() && !guarded {
+            guarded = true;
+            let waker = context.waker().clone();
+            std::thread::spawn(move || {
+                std::thread::sleep(PATIENCE);
+                waker.wake();
+            });
+        }
+        item
+    });
+    match item.await {
+        Some(Ok(event)) => event,
+        Some(Err(error)) => panic!("watch gives an error: {error}"),
+        None => panic!("watch ends, though the registry is still there"),
+    }
+}
