@@ -14,8 +14,8 @@ use std::sync::Arc;
 use criterion::Criterion;
 use futures_util::FutureExt;
 use mlops_core::{
-    DType, Dimension, Engine, Model, ModelExt, Request, Result, Router, RoutingContext, Signature, Tensor, TensorSpec,
-    Tensors, Variant,
+    DType, Dimension, Engine, Model, ModelExt, Request, Result, Router, RoutingContext, Signature, Tensor,
+    TensorSpec, Tensors, Variant,
 };
 use mlops_rollout::{Evidence, Routed, Sticky, TrafficSplit, Weighted};
 use mlops_serve::EngineExt;
@@ -128,7 +128,9 @@ fn compare() {
     let over = |group: &str, layered: &str, bare: &str| {
         let (Some(layered_ns), Some(bare_ns)) = (median(group, layered), median(group, bare)) else { return };
         let (difference, ratio) = (layered_ns - bare_ns, layered_ns / bare_ns);
-        println!("{group}: {layered} - {bare}: {difference:.0} ns ({layered_ns:.0} against {bare_ns:.0}, ratio {ratio:.3})");
+        println!(
+            "{group}: {layered} - {bare}: {difference:.0} ns ({layered_ns:.0} against {bare_ns:.0}, ratio {ratio:.3})"
+        );
     };
     over("tensor", "from an owned array and back", "copy of the same bytes");
     over("predict", "observed", "bare");

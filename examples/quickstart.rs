@@ -35,8 +35,9 @@ use mlops_core::{
 use mlops_monitor::{Features, Monitor, MonitorOptions, Profile, TensorFeatures};
 use mlops_registry::ObjectStoreRegistry;
 use mlops_rollout::{
-    Candidate, Champion, Controller, Evidence, GateReport, Gates, LatencyCeiling, MetricFloor, MetricRegression, Plan, RateCheck,
-    Routed, SameArgmax, Shadowed, SignatureCompatible, State, Step, Sticky, TrafficSplit,
+    Candidate, Champion, Controller, Evidence, GateReport, Gates, LatencyCeiling, MetricFloor,
+    MetricRegression, Plan, RateCheck, Routed, SameArgmax, Shadowed, SignatureCompatible, State, Step,
+    Sticky, TrafficSplit,
 };
 use mlops_serve::engine::burn::{Device, save_burnpack};
 use mlops_serve::http::Server;
@@ -87,7 +88,11 @@ async fn main() -> Outcome<()> {
         std::fs::write(path, serde_json::to_vec_pretty(&facts)?)?;
     }
     let broken = facts.broken_claims();
-    if broken.is_empty() { Ok(()) } else { Err(format!("the run does not bear out: {}", broken.join("; ")).into()) }
+    if broken.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("the run does not bear out: {}", broken.join("; ")).into())
+    }
 }
 
 /// The offline half: data, training, registry, gates.
@@ -134,11 +139,18 @@ impl Release {
     async fn train_and_register(&self, facts: &mut Facts) -> Outcome<[ModelVersion; 3]> {
         chapter("Train and register");
         let Split { train, holdout, .. } = &self.digits;
-        let v1 = Recipe { version: "1.0.0", architecture: Architecture::Linear, epochs: 20, seed: 1, parent: None };
+        let v1 = Recipe {
+            version: "1.0.0",
+            architecture: Architecture::Linear,
+            epochs: 20,
+            seed: 1,
+            parent: None,
+        };
         let v1 = self.follow(&v1, train, holdout, facts).await?;
         let parent = Some(&v1);
         let v2 = Recipe { version: "2.0.0", architecture: Architecture::Mlp, epochs: 40, seed: 1, parent };
-        let rushed = self.follow(&Recipe { version: "2.0.0-rc.1", epochs: 1, ..v2 }, train, holdout, facts).await?;
+        let rushed =
+            self.follow(&Recipe { version: "2.0.0-rc.1", epochs: 1, ..v2 }, train, holdout, facts).await?;
         let v2 = self.follow(&v2, train, holdout, facts).await?;
         self.registry
             .move_alias(
@@ -189,7 +201,12 @@ impl Release {
     }
 
     /// What a version must stand before it sees a user.
-    async fn gate(&self, champion: &ModelVersion, version: &ModelVersion, facts: &mut Facts) -> Outcome<GateReport> {
+    async fn gate(
+        &self,
+        champion: &ModelVersion,
+        version: &ModelVersion,
+        facts: &mut Facts,
+    ) -> Outcome<GateReport> {
         chapter(format_args!("Gates for {}, against {}", version.id, champion.id));
         let export = self.digits.train.as_four_bit_export();
         let samples = (0..32).map(|row| Request::new(model::inputs(export.image(row))));
@@ -209,16 +226,25 @@ impl Release {
         facts.gates.push(Gating {
             version: version.id.version.to_string(),
             passed: report.is_passed(),
-            reasons: report.outcomes.iter().map(|outcome| format!("{}: {}", outcome.gate, outcome.reason)).collect(),
+            reasons: report
+                .outcomes
+                .iter()
+                .map(|outcome| format!("{}: {}", outcome.gate, outcome.reason))
+                .collect(),
         });
         Ok(report)
     }
 
     /// A version that is good on its own data and fails on that of the users: it was trained and judged on a
     /// 4-bit export in which a pixel of 16 reads 15, and its lookup table has no place for 16.
-    async fn train_and_register_the_trap(&self, v2: &ModelVersion, facts: &mut Facts) -> Outcome<ModelVersion> {
+    async fn train_and_register_the_trap(
+        &self,
+        v2: &ModelVersion,
+        facts: &mut Facts,
+    ) -> Outcome<ModelVersion> {
         chapter("A version with a hidden fault");
-        let (train, holdout) = (self.digits.train.as_four_bit_export(), self.digits.holdout.as_four_bit_export());
+        let (train, holdout) =
+            (self.digits.train.as_four_bit_export(), self.digits.holdout.as_four_bit_export());
         let (architecture, parent) = (Architecture::LookupTable, Some(v2));
         let recipe = Recipe { version: "3.0.0", architecture, epochs: 40, seed: 2, parent };
         let v3 = self.follow(&recipe, &train, &holdout, facts).await?;
@@ -270,12 +296,13 @@ impl Live {
         let evidence = Arc::new(Evidence::new());
         let profile = Profile::from_bytes(&release.registry.fetch(v2, "profile").await?)?;
         let monitor = Arc::new(Monitor::new(profile, MonitorOptions::default())?);
-        let routed = Routed::new(stable.clone(), model::load(&*release.registry, v1).await?, Arc::clone(&router))
-            .with_variant(candidate.clone(), model::load(&*release.registry, v2).await?)?
-            .with_comparer(SameArgmax)
-            .observed_by(Arc::clone(&evidence))
-            .observed_by(Arc::clone(&monitor))
-            .observed_by(MetricsObserver::new(release.name.clone()));
+        let routed =
+            Routed::new(stable.clone(), model::load(&*release.registry, v1).await?, Arc::clone(&router))
+                .with_variant(candidate.clone(), model::load(&*release.registry, v2).await?)?
+                .with_comparer(SameArgmax)
+                .observed_by(Arc::clone(&evidence))
+                .observed_by(Arc::clone(&monitor))
+                .observed_by(MetricsObserver::new(release.name.clone()));
         let routed = Arc::new(routed);
 
         let render = recorder.clone();
@@ -287,7 +314,8 @@ impl Live {
         tokio::spawn(server.serve(listener, std::future::pending()));
         say(format_args!("{} answers at {url}", v1.id));
 
-        let users = Users::new(url, Arc::clone(&router) as Arc<dyn Router>, Arc::clone(&evidence), stable.clone());
+        let users =
+            Users::new(url, Arc::clone(&router) as Arc<dyn Router>, Arc::clone(&evidence), stable.clone());
         let render_metrics = Box::new(move || recorder.render());
         let clock = ManualClock::default();
         Ok(Self {
@@ -340,9 +368,16 @@ impl Live {
     }
 
     /// A canary from 5 to 100 %, under the users' feedback. Ends with the version that won as the stable one.
-    async fn roll_out(&mut self, stable: &ModelVersion, candidate: &ModelVersion, facts: &mut Facts) -> Outcome<()> {
+    async fn roll_out(
+        &mut self,
+        stable: &ModelVersion,
+        candidate: &ModelVersion,
+        facts: &mut Facts,
+    ) -> Outcome<()> {
         chapter(format_args!("Canary {}, against {}", candidate.id, stable.id));
-        say("Each user keeps the variant the hash of their key assigns; time is a manual clock, a minute a burst.");
+        say(
+            "Each user keeps the variant the hash of their key assigns; time is a manual clock, a minute a burst.",
+        );
         self.routed.insert(self.candidate.clone(), model::load(&*self.release.registry, candidate).await?)?;
         self.users.forget_assignments();
         let step = |share: f64| Step::new(share).with_min_samples(100).with_bake(3 * MINUTE);
@@ -366,8 +401,14 @@ impl Live {
             self.clock.advance(MINUTE);
             state = controller.tick()?;
         }
-        let rows = steps.iter().zip(&planned).map(|(burst, planned)| story::step_row(*planned, burst, &self.candidate));
-        table(&["planned", "observed", "requests", "stable: right", "failed", "candidate: right", "failed"], rows);
+        let rows = steps
+            .iter()
+            .zip(&planned)
+            .map(|(burst, planned)| story::step_row(*planned, burst, &self.candidate));
+        table(
+            &["planned", "observed", "requests", "stable: right", "failed", "candidate: right", "failed"],
+            rows,
+        );
         for transition in controller.audit() {
             match &transition.to {
                 State::RolledBack { .. } => say(format_args!("{} -> {}", transition.from, transition.to)),
@@ -418,10 +459,14 @@ impl Live {
             self.release
                 .registry
                 .move_alias(
-                    AliasMove::new(self.release.name.clone(), self.release.champion.clone(), winner.id.version.clone())
-                        .expecting(Some(before.id.version.clone()))
-                        .by("rollout")
-                        .because("the canary passed at 100 %"),
+                    AliasMove::new(
+                        self.release.name.clone(),
+                        self.release.champion.clone(),
+                        winner.id.version.clone(),
+                    )
+                    .expecting(Some(before.id.version.clone()))
+                    .by("rollout")
+                    .because("the canary passed at 100 %"),
                 )
                 .await?;
             self.routed.insert(self.stable.clone(), model::load(&*self.release.registry, winner).await?)?;
@@ -439,7 +484,11 @@ impl Live {
         self.monitor.reset();
         let before = self.users.send_each_once(&self.release.digits.live).await?;
         let healthy = self.monitor.report();
-        say(format_args!("{} images as they always were, accuracy {:.3}:", before.requests, before.accuracy()));
+        say(format_args!(
+            "{} images as they always were, accuracy {:.3}:",
+            before.requests,
+            before.accuracy()
+        ));
         say(&healthy);
 
         self.monitor.reset();
@@ -476,10 +525,13 @@ impl Live {
         let history = registry.history(name).await?;
         table(
             &["#", "who", "what"],
-            history.iter().map(|event| vec![event.sequence.to_string(), event.actor.clone(), event.change.to_string()]),
+            history
+                .iter()
+                .map(|event| vec![event.sequence.to_string(), event.actor.clone(), event.change.to_string()]),
         );
         facts.champion = registry.resolve(name, &champion.clone().into()).await?.id.version.to_string();
-        for line in (self.render_metrics)().lines().filter(|line| line.starts_with("model_predictions_total")) {
+        for line in (self.render_metrics)().lines().filter(|line| line.starts_with("model_predictions_total"))
+        {
             say(line);
         }
         say(format_args!(

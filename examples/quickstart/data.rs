@@ -28,8 +28,9 @@ pub struct Split {
 
 impl Digits {
     pub fn load(path: &Path) -> Result<Self, Box<dyn Error>> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|cause| format!("{} cannot be read: {cause}; run this from the repository", path.display()))?;
+        let text = std::fs::read_to_string(path).map_err(|cause| {
+            format!("{} cannot be read: {cause}; run this from the repository", path.display())
+        })?;
         let mut pixels = Vec::new();
         let mut labels = Vec::new();
         for (index, line) in text.lines().enumerate().skip(1) {

@@ -75,9 +75,11 @@ impl Facts {
     pub fn broken_claims(&self) -> Vec<String> {
         let accuracy = |version: &str| self.holdout_accuracy.get(version).copied().unwrap_or(f64::NAN);
         let rollout = |candidate: &str| self.rollouts.iter().find(|rollout| rollout.candidate == candidate);
-        let gate = |version: &str| self.gates.iter().find(|gate| gate.version == version).map(|gate| gate.passed);
+        let gate =
+            |version: &str| self.gates.iter().find(|gate| gate.version == version).map(|gate| gate.passed);
         let unfound = self.drift.shifted.iter().filter(|feature| !self.drift.named.contains(feature)).count();
-        let strangers = self.drift.named.iter().filter(|feature| !self.drift.shifted.contains(feature)).count();
+        let strangers =
+            self.drift.named.iter().filter(|feature| !self.drift.shifted.contains(feature)).count();
         let (v2, v3) = (rollout("2.0.0"), rollout("3.0.0"));
         [
             (accuracy("2.0.0") > accuracy("1.0.0"), "2.0.0 is better than 1.0.0"),
@@ -89,12 +91,17 @@ impl Facts {
             (v2.is_some_and(|rollout| rollout.steps.len() == 4), "2.0.0 climbs four steps"),
             (v2.is_some_and(|rollout| rollout.users_sent_back == 0), "no user of 2.0.0 is sent back"),
             (
-                v2.is_some_and(|rollout| rollout.failed_responses_stable + rollout.failed_responses_candidate == 0),
+                v2.is_some_and(|rollout| {
+                    rollout.failed_responses_stable + rollout.failed_responses_candidate == 0
+                }),
                 "the release of 2.0.0 fails no response",
             ),
             (v3.is_some_and(|rollout| rollout.outcome == "rolled_back"), "3.0.0 is rolled back"),
             (v3.is_some_and(|rollout| rollout.failed_responses_candidate > 0), "3.0.0 does fail"),
-            (v3.is_some_and(|rollout| rollout.failed_responses_stable == 0), "no user of 2.0.0 sees a failure"),
+            (
+                v3.is_some_and(|rollout| rollout.failed_responses_stable == 0),
+                "no user of 2.0.0 sees a failure",
+            ),
             (self.champion == "2.0.0", "2.0.0 is the champion at the end"),
             (self.drift.before.is_empty(), "no feature is named without drift"),
             (unfound == 0 && strangers == 0, "exactly the shifted features are named"),

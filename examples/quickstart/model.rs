@@ -25,10 +25,10 @@ pub fn signature() -> Result<Signature> {
 /// The model of a registered version: its weights are fetched, verified, and put into a fresh network.
 pub async fn load(registry: &dyn Registry, version: &ModelVersion) -> Result<impl Model> {
     let name = version.parameters.get("architecture").map_or("", String::as_str);
-    let architecture = Architecture::ALL
-        .into_iter()
-        .find(|architecture| architecture.name() == name)
-        .ok_or_else(|| Error::invalid_input(format!("{} has the unknown architecture `{name}`", version.id)))?;
+    let architecture =
+        Architecture::ALL.into_iter().find(|architecture| architecture.name() == name).ok_or_else(|| {
+            Error::invalid_input(format!("{} has the unknown architecture `{name}`", version.id))
+        })?;
     let weights = registry.fetch(version, "weights").await?;
     let network = load_burnpack(architecture.init(&Device::Cpu.open()?), &weights)?;
     Ok(serving(network)?.with_id(version.id.clone()))

@@ -44,7 +44,8 @@ impl Architecture {
     }
 
     pub fn init(self, device: &Device) -> Network {
-        let levels = (self == Self::LookupTable).then(|| EmbeddingConfig::new(LEVELS, LEVEL_SIZE).init(device));
+        let levels =
+            (self == Self::LookupTable).then(|| EmbeddingConfig::new(LEVELS, LEVEL_SIZE).init(device));
         let features = if levels.is_some() { PIXELS * LEVEL_SIZE } else { PIXELS };
         let hidden = (self != Self::Linear).then(|| LinearConfig::new(features, HIDDEN).init(device));
         let features = if hidden.is_some() { HIDDEN } else { features };
@@ -71,7 +72,13 @@ impl Network {
 }
 
 /// Trains by Adam on shuffled batches of 64.
-pub fn train(architecture: Architecture, digits: &Digits, epochs: usize, seed: u64, device: &Device) -> Network {
+pub fn train(
+    architecture: Architecture,
+    digits: &Digits,
+    epochs: usize,
+    seed: u64,
+    device: &Device,
+) -> Network {
     const BATCH: usize = 64;
     device.seed(seed);
     let device = device.clone().autodiff();

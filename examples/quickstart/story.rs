@@ -28,7 +28,8 @@ pub fn versions<const N: usize>(versions: [&ModelVersion; N]) {
 
 fn version_row(version: &ModelVersion) -> Vec<String> {
     let parameter = |name: &str| version.parameters.get(name).cloned().unwrap_or_default();
-    let metric = |name: &str| version.metrics.get(name).map(|value| format!("{value:.4}")).unwrap_or_default();
+    let metric =
+        |name: &str| version.metrics.get(name).map(|value| format!("{value:.4}")).unwrap_or_default();
     let weights = version.artifacts.get("weights");
     vec![
         version.id.version.to_string(),
@@ -36,7 +37,9 @@ fn version_row(version: &ModelVersion) -> Vec<String> {
         parameter("epochs"),
         metric("accuracy"),
         metric("log_loss"),
-        weights.map(|artifact| format!("{} bytes, {:.21}...", artifact.size, artifact.digest)).unwrap_or_default(),
+        weights
+            .map(|artifact| format!("{} bytes, {:.21}...", artifact.size, artifact.digest))
+            .unwrap_or_default(),
     ]
 }
 

@@ -80,10 +80,11 @@ impl Users {
 
     async fn send_images(&mut self, digits: &Digits, images: Vec<usize>) -> Result<Burst, Box<dyn Error>> {
         let calls: Vec<_> = images.into_iter().map(|image| (self.random.below(USERS), image)).collect();
-        let outcomes: Vec<_> = stream::iter(calls.into_iter().map(|(user, image)| self.call(user, digits, image)))
-            .buffer_unordered(CONNECTIONS)
-            .collect()
-            .await;
+        let outcomes: Vec<_> =
+            stream::iter(calls.into_iter().map(|(user, image)| self.call(user, digits, image)))
+                .buffer_unordered(CONNECTIONS)
+                .collect()
+                .await;
         let mut burst = Burst { requests: outcomes.len() as u64, ..Burst::default() };
         for outcome in outcomes {
             self.count(&mut burst, outcome?);
@@ -112,13 +113,17 @@ impl Users {
 
     fn count(&mut self, burst: &mut Burst, outcome: Outcome) {
         let Some((variant, version, right)) = outcome.answer else {
-            let failed =
-                if outcome.assigned == self.stable { &mut burst.failed_on_stable } else { &mut burst.failed_on_candidate };
+            let failed = if outcome.assigned == self.stable {
+                &mut burst.failed_on_stable
+            } else {
+                &mut burst.failed_on_candidate
+            };
             *failed += 1;
             return;
         };
         let before = self.last.insert(outcome.user, variant.clone());
-        burst.sent_back += u64::from(variant == self.stable && before.is_some_and(|before| before != variant));
+        burst.sent_back +=
+            u64::from(variant == self.stable && before.is_some_and(|before| before != variant));
         let answer = Answers { count: 1, right: u64::from(right) };
         burst.variants.entry(variant).or_default().add(&answer);
         burst.versions.entry(version).or_default().add(&answer);

@@ -88,11 +88,7 @@ impl Assessment {
         reference_size: u64,
         current_size: u64,
     ) -> Self {
-        Self {
-            score: Some(score),
-            verdict,
-            ..Self::too_few_samples(test, reference_size, current_size)
-        }
+        Self { score: Some(score), verdict, ..Self::too_few_samples(test, reference_size, current_size) }
     }
 
     /// Adds the score from which on the verdict is drift.

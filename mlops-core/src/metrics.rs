@@ -1,11 +1,13 @@
-//! The metrics of the house: their names and units, in one place, through the [`metrics`](::metrics) facade.
+//! The metrics of the house: their names and units, in one place, through the [`metrics`] facade.
 //!
 //! The host installs whatever recorder it likes; without one, recording costs next to nothing.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use ::metrics::{Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, histogram};
+use ::metrics::{
+    Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, histogram,
+};
 
 use crate::{Error, ModelName, Observer, Prediction, Role, Variant};
 
@@ -57,8 +59,11 @@ pub fn describe() {
 #[derive(Debug)]
 pub struct MetricsObserver {
     model: ModelName,
-    handles: RwLock<HashMap<(Option<Variant>, Role), Arc<Handles>>>,
+    handles: RwLock<HashMap<Key, Arc<Handles>>>,
 }
+
+/// What is counted apart.
+type Key = (Option<Variant>, Role);
 
 struct Handles {
     labels: [(&'static str, String); 3],

@@ -77,8 +77,7 @@ impl Signature {
         inputs: impl IntoIterator<Item = TensorSpec>,
         outputs: impl IntoIterator<Item = TensorSpec>,
     ) -> Result<Self> {
-        let signature =
-            Self { inputs: inputs.into_iter().collect(), outputs: outputs.into_iter().collect() };
+        let signature = Self { inputs: inputs.into_iter().collect(), outputs: outputs.into_iter().collect() };
         for (direction, specs) in
             [(Direction::Input, &signature.inputs), (Direction::Output, &signature.outputs)]
         {
@@ -422,7 +421,10 @@ mod tests {
                 r#"{"inputs":[],"outputs":[{"name":"a","datatype":"FP32","shape":["batch","batch"]}]}"#,
                 "more than one batch dimension",
             ),
-            (r#"{"inputs":[{"name":"a","datatype":"FP32","shape":["wide"]}],"outputs":[]}"#, "`batch` or `free`"),
+            (
+                r#"{"inputs":[{"name":"a","datatype":"FP32","shape":["wide"]}],"outputs":[]}"#,
+                "`batch` or `free`",
+            ),
             (r#"{"inputs":[{"name":"a","datatype":"FP32","shape":[-1]}],"outputs":[]}"#, "expected a length"),
         ] {
             let error = serde_json::from_str::<Signature>(json).unwrap_err().to_string();

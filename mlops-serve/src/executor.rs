@@ -55,8 +55,10 @@ impl<E: Engine> Model for Inline<E> {
         if request.deadline.is_some_and(|deadline| deadline <= started) {
             return Err(Error::deadline_exceeded("the request came after its own deadline"));
         }
-        let outputs = catch_unwind(AssertUnwindSafe(|| self.engine.run(&request.inputs)))
-            .unwrap_or_else(|panic| Err(Error::engine(format!("the engine panicked: {}", message(&*panic)))))?;
+        let outputs =
+            catch_unwind(AssertUnwindSafe(|| self.engine.run(&request.inputs))).unwrap_or_else(|panic| {
+                Err(Error::engine(format!("the engine panicked: {}", message(&*panic))))
+            })?;
         let compute = started.elapsed();
         signature
             .check_outputs(&outputs)

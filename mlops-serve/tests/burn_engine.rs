@@ -75,7 +75,11 @@ fn every_kind_and_type_goes_in_and_comes_out_as_the_signature_says() {
                 .with("flag", array![[true, false]]),
         )
         .unwrap();
-    assert_eq!(outputs.names().collect::<Vec<_>>(), ["doubled", "next", "not"], "in the order of the signature");
+    assert_eq!(
+        outputs.names().collect::<Vec<_>>(),
+        ["doubled", "next", "not"],
+        "in the order of the signature"
+    );
     assert_eq!(outputs.require("doubled").unwrap().as_slice::<f64>().unwrap(), [3.0, -4.0]);
     assert_eq!(outputs.require("next").unwrap().as_slice::<i32>().unwrap(), [8, 201]);
     assert_eq!(outputs.require("not").unwrap().as_slice::<bool>().unwrap(), [false, true]);

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use mlops_core::{
-    DType, Dimension, Error, Model, ModelId, ModelName, Reason, Request, Response, Result, Signature, TensorSpec,
-    Tensors, Variant,
+    DType, Dimension, Error, Model, ModelId, ModelName, Reason, Request, Response, Result, Signature,
+    TensorSpec, Tensors, Variant,
 };
 use mlops_serve::http::Server;
 use reqwest::StatusCode;

@@ -59,7 +59,8 @@ fn misfits(spec: &TensorSpec, tensor: &Tensor) -> Vec<(Tensor, &'static str)> {
         misfits.push((empty, "with a fixed dimension too short"));
     }
     if spec.is_finite() && spec.dtype() == DType::Fp32 {
-        let not_a_number = Tensor::from_vec(tensor.shape(), vec![f32::NAN; tensor.len()]).expect("same shape");
+        let not_a_number =
+            Tensor::from_vec(tensor.shape(), vec![f32::NAN; tensor.len()]).expect("same shape");
         misfits.extend((!tensor.is_empty()).then_some((not_a_number, "with NaN")));
     }
     misfits
@@ -81,7 +82,11 @@ async fn calls_are_independent(model: &impl Model, inputs: &Tensors) {
     assert_eq!(second.id.as_deref(), Some("second"), "concurrent answers are not mixed up");
     for response in [&first, &second] {
         let shapes = |response: &Response| {
-            response.outputs.iter().map(|(name, tensor)| (name.to_owned(), tensor.shape().to_vec())).collect::<Vec<_>>()
+            response
+                .outputs
+                .iter()
+                .map(|(name, tensor)| (name.to_owned(), tensor.shape().to_vec()))
+                .collect::<Vec<_>>()
         };
         assert_eq!(shapes(response), shapes(&before), "a failed call changes no later one");
     }

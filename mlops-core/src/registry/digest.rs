@@ -48,7 +48,10 @@ impl Digest {
         if actual == *self {
             return Ok(());
         }
-        Err(Error::integrity(format!("{what} should have digest {self}, but its {} bytes have {actual}", bytes.len())))
+        Err(Error::integrity(format!(
+            "{what} should have digest {self}, but its {} bytes have {actual}",
+            bytes.len()
+        )))
     }
 }
 
@@ -81,7 +84,9 @@ impl FromStr for Digest {
         };
         parse().ok_or_else(|| {
             let shown: String = text.chars().take(80).collect();
-            Error::invalid_input(format!("{shown:?} is no digest; expected `{PREFIX}` and 64 hexadecimal digits"))
+            Error::invalid_input(format!(
+                "{shown:?} is no digest; expected `{PREFIX}` and 64 hexadecimal digits"
+            ))
         })
     }
 }

@@ -40,12 +40,11 @@ pub(super) fn check(shape: &[usize], count: usize, bytes: &[u8]) -> Result<(), T
     let mut rest = bytes;
     let mut found = 0;
     while !rest.is_empty() {
-        rest = match split_first(rest) {
-            Ok((_, rest)) => rest,
-            Err((expected, actual)) => {
-                return Err(TensorError::Truncated { index: found, expected, actual });
-            }
-        };
+        (_, rest) = split_first(rest).map_err(|Short { expected, actual }| TensorError::Truncated {
+            index: found,
+            expected,
+            actual,
+        })?;
         found += 1;
     }
     if found != count {
@@ -76,11 +75,18 @@ pub(super) fn append(encoded: &mut Vec<u8>, index: usize, element: &[u8]) -> Res
     Ok(())
 }
 
-/// The first element and what follows it, or how many bytes were needed and how many are there.
-fn split_first(bytes: &[u8]) -> Result<(&[u8], &[u8]), (usize, usize)> {
-    let (prefix, rest) = bytes.split_first_chunk::<PREFIX>().ok_or((PREFIX, bytes.len()))?;
+/// How many bytes an element needs, and how many are there.
+struct Short {
+    expected: usize,
+    actual: usize,
+}
+
+/// The first element and what follows it.
+fn split_first(bytes: &[u8]) -> Result<(&[u8], &[u8]), Short> {
+    let short = |expected| Short { expected, actual: bytes.len() };
+    let (prefix, rest) = bytes.split_first_chunk::<PREFIX>().ok_or_else(|| short(PREFIX))?;
     let length = u32::from_le_bytes(*prefix) as usize;
-    rest.split_at_checked(length).ok_or((PREFIX.saturating_add(length), bytes.len()))
+    rest.split_at_checked(length).ok_or_else(|| short(PREFIX.saturating_add(length)))
 }
 
 #[cfg(test)]

@@ -64,7 +64,10 @@ impl Serialize for Data<'_> {
     }
 }
 
-fn elements<T: Element + Serialize, S: Serializer>(tensor: &Tensor, serializer: S) -> Result<S::Ok, S::Error> {
+fn elements<T: Element + Serialize, S: Serializer>(
+    tensor: &Tensor,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(slice::<T, S>(tensor)?)
 }
 
@@ -122,7 +125,11 @@ impl<'de> Visitor<'de> for TensorVisitor {
             Ignored,
         }
 
-        fn once<T, E: serde::de::Error>(slot: &mut Option<T>, value: T, field: &'static str) -> Result<(), E> {
+        fn once<T, E: serde::de::Error>(
+            slot: &mut Option<T>,
+            value: T,
+            field: &'static str,
+        ) -> Result<(), E> {
             slot.replace(value).map_or(Ok(()), |_| Err(E::duplicate_field(field)))
         }
 
@@ -174,8 +181,7 @@ struct Collected {
 impl Collected {
     fn push(&mut self, scalar: Scalar<'_>, depth: usize) {
         if self.fault.is_none() {
-            self.fault =
-                self.nesting.scalar(depth).and_then(|()| self.elements.push(scalar)).err();
+            self.fault = self.nesting.scalar(depth).and_then(|()| self.elements.push(scalar)).err();
         }
     }
 
@@ -476,8 +482,7 @@ typed_elements! {
 
 #[inline]
 fn push_element<T: FromScalar>(elements: &mut Vec<T>, scalar: Scalar<'_>) -> Result<(), TensorError> {
-    let element =
-        T::from_scalar(scalar).ok_or_else(|| wrong_element(elements.len(), scalar, T::DTYPE))?;
+    let element = T::from_scalar(scalar).ok_or_else(|| wrong_element(elements.len(), scalar, T::DTYPE))?;
     elements.push(element);
     Ok(())
 }
@@ -560,7 +565,8 @@ mod tests {
             let error = parse(json).unwrap_err();
             assert!(error.contains(expected), "{json}\n  says: {error}");
         }
-        let deep = format!(r#"{{"shape":[1],"datatype":"FP32","data":{}1{}}}"#, "[".repeat(60), "]".repeat(60));
+        let deep =
+            format!(r#"{{"shape":[1],"datatype":"FP32","data":{}1{}}}"#, "[".repeat(60), "]".repeat(60));
         assert!(parse(&deep).unwrap_err().contains("nested deeper than 32"));
     }
 

@@ -19,7 +19,9 @@ pub use error::TensorError;
 pub(crate) use json::{TensorFields, TensorJson};
 
 #[cfg(target_endian = "big")]
-compile_error!("tensors hold the little-endian bytes of the Open Inference Protocol; big-endian machines are not supported");
+compile_error!(
+    "tensors hold the little-endian bytes of the Open Inference Protocol; big-endian machines are not supported"
+);
 
 /// An immutable n-dimensional array of one [`DType`], in row-major order, cheap to clone.
 ///
@@ -62,7 +64,11 @@ impl Tensor {
     pub fn from_vec<T: Element>(shape: &[usize], elements: Vec<T>) -> Result<Self, TensorError> {
         let expected = element_count(T::DTYPE, shape)?;
         if elements.len() != expected {
-            return Err(TensorError::ElementCount { shape: shape.to_vec(), expected, actual: elements.len() });
+            return Err(TensorError::ElementCount {
+                shape: shape.to_vec(),
+                expected,
+                actual: elements.len(),
+            });
         }
         Ok(Self { dtype: T::DTYPE, shape: shape.into(), buffer: Buffer::from_vec(elements) })
     }
@@ -388,25 +394,25 @@ mod tests {
 
     #[test]
     fn every_fixed_size_type_round_trips_through_its_bytes() {
-        fn check<T: Element>(elements: Vec<T>) {
-            let tensor = Tensor::from(elements.clone());
+        fn check<T: Element>(elements: &[T]) {
+            let tensor = Tensor::from(elements.to_vec());
             let again = Tensor::from_bytes(T::DTYPE, tensor.shape(), tensor.to_bytes()).unwrap();
             assert_eq!(again, tensor);
             assert_eq!(again.as_slice::<T>().unwrap(), elements);
         }
-        check(vec![true, false]);
-        check(vec![0_u8, u8::MAX]);
-        check(vec![0_u16, u16::MAX]);
-        check(vec![0_u32, u32::MAX]);
-        check(vec![0_u64, u64::MAX]);
-        check(vec![i8::MIN, i8::MAX]);
-        check(vec![i16::MIN, i16::MAX]);
-        check(vec![i32::MIN, i32::MAX]);
-        check(vec![i64::MIN, i64::MAX]);
-        check(vec![f16::MIN, f16::MAX]);
-        check(vec![bf16::MIN, bf16::MAX]);
-        check(vec![f32::MIN, f32::MAX]);
-        check(vec![f64::MIN, f64::MAX]);
+        check(&[true, false]);
+        check(&[0_u8, u8::MAX]);
+        check(&[0_u16, u16::MAX]);
+        check(&[0_u32, u32::MAX]);
+        check(&[0_u64, u64::MAX]);
+        check(&[i8::MIN, i8::MAX]);
+        check(&[i16::MIN, i16::MAX]);
+        check(&[i32::MIN, i32::MAX]);
+        check(&[i64::MIN, i64::MAX]);
+        check(&[f16::MIN, f16::MAX]);
+        check(&[bf16::MIN, bf16::MAX]);
+        check(&[f32::MIN, f32::MAX]);
+        check(&[f64::MIN, f64::MAX]);
     }
 
     #[test]

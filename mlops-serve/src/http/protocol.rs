@@ -46,7 +46,9 @@ impl InferRequest {
             if !known().any(|name| name == output.name) {
                 let known = known().collect::<Vec<_>>().join("`, `");
                 let name = output.name.escape_debug();
-                return Err(Error::invalid_input(format!("there is no output `{name}`; there are `{known}`")));
+                return Err(Error::invalid_input(format!(
+                    "there is no output `{name}`; there are `{known}`"
+                )));
             }
         }
         let names = self.outputs.iter().map(|output| output.name.clone());

@@ -54,7 +54,8 @@ impl Output {
 /// The output in the type its specification names.
 pub(super) fn to_tensor(spec: &TensorSpec, output: Output) -> Result<Tensor> {
     let name = spec.name();
-    let data = output.0.map_err(|cause| Error::engine(format!("output `{name}` could not be read: {cause}")))?;
+    let data =
+        output.0.map_err(|cause| Error::engine(format!("output `{name}` could not be read: {cause}")))?;
     match spec.dtype() {
         DType::Bool => elements::<bool>(name, data),
         DType::Uint8 => elements::<u8>(name, data),

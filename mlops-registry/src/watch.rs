@@ -1,0 +1,49 @@
+//! Events as they happen, by whatever process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream;
+use mlops_core::{AuditEvent, EventStream, Result};
+use tokio::sync::watch::Receiver;
+
+use crate::journal::Journal;
+
+/// So that an interval of zero does not spin.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(1);
+
+/// The events after those `journal` knows now. Those of this process come at once, those of others at the
+/// latest after `poll_interval`.
+pub(crate) fn events(journal: Arc<Journal>, poll_interval: Duration) -> EventStream {
+    let poll_interval = poll_interval.max(SHORTEST_INTERVAL);
+    let tail = journal.subscribe();
+    let seen = *tail.borrow();
+    let watch = Watch { journal, tail, seen, poll_interval, looked: false };
+    Box::pin(stream::unfold(watch, async |mut watch| Some((watch.next().await, watch))))
+}
+
+struct Watch {
+    journal: Arc<Journal>,
+    tail: Receiver<u64>,
+    seen: u64,
+    poll_interval: Duration,
+    /// Whether the store was asked before; the first time there is nothing to wait for.
+    looked: bool,
+}
+
+impl Watch {
+    async fn next(&mut self) -> Result<AuditEvent> {
+        loop {
+            let next = self.journal.known(|state| state.event_after(self.seen).cloned());
+            if let Some(event) = next {
+                self.seen = event.sequence;
+                return Ok(event);
+            }
+            if self.looked && tokio::time::timeout(self.poll_interval, self.tail.changed()).await.is_ok() {
+                continue;
+            }
+            self.looked = true;
+            self.journal.refresh().await?;
+        }
+    }
+}
