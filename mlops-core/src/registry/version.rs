@@ -93,7 +93,6 @@ impl NewVersion {
 
     /// Adds a training parameter.
     #[must_use]
-    #[expect(clippy::needless_pass_by_value, reason = "so that a number can be written as it is")]
     pub fn with_parameter(mut self, name: impl Into<String>, value: impl ToString) -> Self {
         self.parameters.insert(name.into(), value.to_string());
         self

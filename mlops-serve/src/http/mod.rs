@@ -112,7 +112,6 @@ impl Server {
     }
 
     /// The routes, to merge into an application of your own.
-    #[must_use]
     pub fn router(self) -> Router {
         self.into_parts().1
     }

@@ -39,8 +39,10 @@ pub struct BurnEngine {
     signature: Signature,
     device: Device,
     opened: ::burn::tensor::Device,
-    forward: Box<dyn Fn(&Inputs<'_>) -> Result<Outputs> + Send + Sync>,
+    forward: Box<Forward>,
 }
+
+type Forward = dyn Fn(&Inputs<'_>) -> Result<Outputs> + Send + Sync;
 
 impl BurnEngine {
     /// An engine that computes `forward` on `device`.
