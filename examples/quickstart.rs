@@ -67,8 +67,7 @@ async fn main() -> Outcome<()> {
     let arguments = Arguments::parse();
     let started = Instant::now();
     let mut facts = Facts::default();
-    // Panics of an engine come back as errors of their calls; nobody needs to see them twice.
-    std::panic::set_hook(Box::new(|_| {}));
+    report_panics_of_engines_once();
 
     let release = Release::prepare(&arguments, &mut facts).await?;
     let [v1, rushed, v2] = release.train_and_register(&mut facts).await?;
@@ -93,6 +92,16 @@ async fn main() -> Outcome<()> {
     } else {
         Err(format!("the run does not bear out: {}", broken.join("; ")).into())
     }
+}
+
+/// A panic of an engine, on a thread of the server, comes back as the error of its call; that is enough.
+fn report_panics_of_engines_once() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if std::thread::current().name() == Some("main") {
+            report(panic);
+        }
+    }));
 }
 
 /// The offline half: data, training, registry, gates.
@@ -445,7 +454,7 @@ impl Live {
         rollout.live_accuracy =
             total.versions.iter().map(|(version, answers)| (version.clone(), answers.accuracy())).collect();
         say(format_args!(
-            "{outcome}; failed responses: {} of stable's users, {} of the candidate's; users sent back: {}",
+            "{outcome}; failed responses: {} of stable's users, {} of the candidate's; users moved back to stable: {}",
             total.failed_on_stable, total.failed_on_candidate, total.sent_back
         ));
         facts.count(&total);
@@ -535,7 +544,7 @@ impl Live {
             say(line);
         }
         say(format_args!(
-            "{} responses, {} failed, all of them by 3.0.0; the champion is {}; the registry stays at {where_it_lives}",
+            "{} responses, {} failed, each of them one of 3.0.0; the champion is {}; the registry stays at {where_it_lives}",
             facts.responses, facts.failed_responses, facts.champion
         ));
         Ok(())

@@ -102,6 +102,10 @@ impl Facts {
                 v3.is_some_and(|rollout| rollout.failed_responses_stable == 0),
                 "no user of 2.0.0 sees a failure",
             ),
+            (
+                v3.is_some_and(|rollout| rollout.failed_responses_candidate == self.failed_responses),
+                "every failed response is one of 3.0.0",
+            ),
             (self.champion == "2.0.0", "2.0.0 is the champion at the end"),
             (self.drift.before.is_empty(), "no feature is named without drift"),
             (unfound == 0 && strangers == 0, "exactly the shifted features are named"),

@@ -358,6 +358,8 @@ fn check_one<'a>(
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn signature() -> Signature {
@@ -429,6 +431,20 @@ mod tests {
         ] {
             let error = serde_json::from_str::<Signature>(json).unwrap_err().to_string();
             assert!(error.contains(expected), "{json}\n  says: {error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_documents_never_panic(
+            bytes in any::<Vec<u8>>(), shape in "[\\[\\]{},0-9e.\\-\"a-z:]{0,30}", name in any::<String>(),
+        ) {
+            let _ = serde_json::from_slice::<Signature>(&bytes);
+            let name = serde_json::to_string(&name).unwrap();
+            let json = format!(
+                r#"{{"inputs":[{{"name":{name},"datatype":"FP32","shape":[{shape}]}}],"outputs":[]}}"#
+            );
+            let _ = serde_json::from_str::<Signature>(&json);
         }
     }
 }

@@ -10,9 +10,24 @@ use mlops_core::{
 use mlops_serve::EngineExt;
 use mlops_serve::engine::burn::{BurnEngine, Device, Inputs, Outputs, load_burnpack, save_burnpack};
 use ndarray::{Array2, array};
+use proptest::prelude::*;
 
 fn spec(name: &str, dtype: DType, columns: usize) -> TensorSpec {
     TensorSpec::new(name, dtype, [Dimension::Batch, Dimension::Fixed(columns)])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn hostile_weights_never_panic(
+        bytes in prop::collection::vec(any::<u8>(), 0..200), at in any::<prop::sample::Index>(), flip in 1..=255_u8,
+    ) {
+        prop_assert!(load_burnpack(linear(), &bytes.clone().into()).is_err());
+        let mut weights = save_burnpack(&linear()).unwrap().to_vec();
+        let at = at.index(weights.len());
+        weights[at] ^= flip;
+        let _ = load_burnpack(linear(), &weights.into()); // a flipped weight is still a weight
+    }
 }
 
 fn engine(

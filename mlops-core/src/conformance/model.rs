@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::task::Poll;
 
+use super::both;
 use crate::{DType, Dimension, Error, Model, Request, Response, Tensor, TensorSpec, Tensors};
 
 /// Exercises `model` with `inputs` that fit its signature, and with inputs that do not.
@@ -77,7 +78,7 @@ async fn refuse(model: &impl Model, inputs: Tensors, what: &str) {
 async fn calls_are_independent(model: &impl Model, inputs: &Tensors) {
     let before = predict(model, inputs, "before").await;
     let _ = model.predict(Request::new(Tensors::new().with("no such tensor", vec![0_u8]))).await;
-    let (first, second) = join(predict(model, inputs, "first"), predict(model, inputs, "second")).await;
+    let (first, second) = both(predict(model, inputs, "first"), predict(model, inputs, "second")).await;
     assert_eq!(first.id.as_deref(), Some("first"), "concurrent answers are not mixed up");
     assert_eq!(second.id.as_deref(), Some("second"), "concurrent answers are not mixed up");
     for response in [&first, &second] {
@@ -113,30 +114,4 @@ async fn predict(model: &impl Model, inputs: &Tensors, id: &str) -> Response {
         Ok(response) => response,
         Err(error) => panic!("inputs that fit the signature are answered, but: {error}"),
     }
-}
-
-/// Both futures, polled in turn.
-async fn join<T>(first: impl Future<Output = T>, second: impl Future<Output = T>) -> (T, T) {
-    let (mut first, mut second) = (Box::pin(first), Box::pin(second));
-    let (mut one, mut two) = (None, None);
-    poll_fn(move |context| {
-        if one.is_none()
-            && let Poll::Ready(value) = first.as_mut().poll(context)
-        {
-            one = Some(value);
-        }
-        if two.is_none()
-            && let Poll::Ready(value) = second.as_mut().poll(context)
-        {
-            two = Some(value);
-        }
-        match (one.take(), two.take()) {
-            (Some(value), Some(other)) => Poll::Ready((value, other)),
-            (value, other) => {
-                (one, two) = (value, other);
-                Poll::Pending
-            }
-        }
-    })
-    .await
 }

@@ -4,7 +4,8 @@ mod support;
 
 use semver::Version;
 
-use self::support::{both, champion, history, name, new, next, refused, resolve, signature, v, winner};
+use self::support::{champion, history, name, new, next, refused, resolve, signature, v, winner};
+use super::both;
 use crate::{
     Alias, AliasMove, AuditChange, Digest, Lineage, ModelId, NewVersion, Query, Registry, Stage, Tagging,
 };

@@ -2,8 +2,6 @@
 
 use std::fmt::Debug;
 use std::future::poll_fn;
-use std::pin::pin;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use semver::Version;
@@ -61,32 +59,6 @@ pub(super) fn winner<T: Debug>(what: &str, a: Result<T>, b: Result<T>) -> T {
         }
         (a, b) => panic!("{what} exactly one wins, but: {a:?} and {b:?}"),
     }
-}
-
-/// Runs two futures at once, in turns.
-pub(super) async fn both<A: Future, B: Future>(a: A, b: B) -> (A::Output, B::Output) {
-    let (mut a, mut b) = (pin!(a), pin!(b));
-    let (mut a_done, mut b_done) = (None, None);
-    poll_fn(move |context| {
-        if a_done.is_none()
-            && let Poll::Ready(output) = a.as_mut().poll(context)
-        {
-            a_done = Some(output);
-        }
-        if b_done.is_none()
-            && let Poll::Ready(output) = b.as_mut().poll(context)
-        {
-            b_done = Some(output);
-        }
-        match (a_done.take(), b_done.take()) {
-            (Some(a), Some(b)) => Poll::Ready((a, b)),
-            (a, b) => {
-                (a_done, b_done) = (a, b);
-                Poll::Pending
-            }
-        }
-    })
-    .await
 }
 
 /// The next event of a stream. A thread of its own sees to it that a silent stream does not go unnoticed,
