@@ -75,7 +75,7 @@ impl Counters {
     /// Counts every row of the inputs of a model, and returns how many rows there were.
     ///
     /// A tensor that is absent or does not fit the profile (see
-    /// [`TensorFeatures`](crate::TensorFeatures)) is dropped and counted as such; the others are taken.
+    /// [`TensorFeatures`]) is dropped and counted as such; the others are taken.
     /// Tensors that the profile does not know are none of its business.
     pub fn observe(&self, inputs: &Tensors) -> u64 {
         self.observe_or(inputs, |_| {})

@@ -1,4 +1,4 @@
-//! Any [burn](::burn) module as an [`Engine`].
+//! Any [burn](https://burn.dev) module as an [`Engine`].
 
 mod convert;
 mod device;
