@@ -1,5 +1,6 @@
 //! One error type for the whole house, with variants a caller can act on.
 
+use std::any::Any;
 use std::error::Error as StdError;
 use std::fmt;
 
@@ -175,6 +176,13 @@ impl Error {
     /// The computation failed.
     pub fn engine(what: impl Into<String>) -> Self {
         Self::Engine { what: what.into(), source: None }
+    }
+
+    /// The computation panicked; `payload` is what [`catch_unwind`](std::panic::catch_unwind) caught.
+    pub fn panicked(payload: &(dyn Any + Send)) -> Self {
+        let text = payload.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        Self::engine(format!("the model panicked: {}", text.unwrap_or("without a message")))
     }
 
     /// The callee cannot do this at all.

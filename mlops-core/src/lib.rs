@@ -53,7 +53,7 @@ pub use engine::Engine;
 pub use error::{Error, InvalidInput, Result, Source};
 pub use model::{Model, ModelExt};
 pub use name::{Alias, ModelName, Variant};
-pub use observer::{Observed, Observer, Prediction, Role};
+pub use observer::{Call, Observed, Observer, Prediction, Role};
 pub use registry::{
     AliasMove, Artifact, AuditChange, AuditEvent, Digest, EventStream, Lineage, ModelRef, ModelVersion,
     NewVersion, Query, Registry, Selector, Stage, Tagging,

@@ -110,18 +110,65 @@ impl<M: Model> Model for Observed<M> {
     }
 
     async fn predict(&self, request: Request) -> Result<Response> {
-        let started = Instant::now();
-        let result = self.model.predict(request.clone()).await;
-        let latency = started.elapsed();
-        let variant = result.as_ref().ok().and_then(|response| response.variant.as_ref());
-        self.observer.observe(&Prediction {
-            request: &request,
-            result: result.as_ref(),
-            variant,
-            role: Role::Primary,
-            latency,
-        });
+        let copy = request.clone();
+        let call = Call::begin(&*self.observer, &copy);
+        let result = self.model.predict(request).await;
+        call.finish(result.as_ref());
         result
+    }
+}
+
+/// A prediction under way, for layers that report to observers.
+///
+/// It is reported once: when it has finished, or, as [`Error::DeadlineExceeded`], when it is dropped because
+/// its caller has given up. A model that hangs must not look healthy because nobody waits for it.
+#[derive(Debug)]
+pub struct Call<'a> {
+    observer: &'a dyn Observer,
+    request: &'a Request,
+    variant: Option<(&'a Variant, Role)>,
+    began: Instant,
+    reported: bool,
+}
+
+impl<'a> Call<'a> {
+    /// The call begins now.
+    pub fn begin(observer: &'a dyn Observer, request: &'a Request) -> Self {
+        Self { observer, request, variant: None, began: Instant::now(), reported: false }
+    }
+
+    /// Says which variant is asked, and whether the caller will get its answer. Otherwise the variant is the
+    /// one that the response names.
+    #[must_use]
+    pub fn of_variant(mut self, variant: &'a Variant, role: Role) -> Self {
+        self.variant = Some((variant, role));
+        self
+    }
+
+    /// Reports what came of it, and says how long it took.
+    pub fn finish(mut self, result: Result<&Response, &Error>) -> Duration {
+        self.report(result)
+    }
+
+    fn report(&mut self, result: Result<&Response, &Error>) -> Duration {
+        self.reported = true;
+        let latency = self.began.elapsed();
+        let mut prediction = Prediction::new(self.request, result, latency);
+        if let Some((variant, role)) = self.variant {
+            prediction = prediction.of_variant(variant, role);
+        } else if let Ok(Response { variant: Some(variant), .. }) = result {
+            prediction = prediction.of_variant(variant, Role::Primary);
+        }
+        self.observer.observe(&prediction);
+        latency
+    }
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        if !self.reported {
+            self.report(Err(&Error::deadline_exceeded("the caller gave up before the answer was there")));
+        }
     }
 }
 
@@ -143,5 +190,68 @@ impl<A: Observer, B: Observer> Observer for (A, B) {
     fn observe(&self, prediction: &Prediction<'_>) {
         self.0.observe(prediction);
         self.1.observe(prediction);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+    use crate::{ModelExt, Tensors};
+
+    /// Answers, or never does.
+    #[derive(Debug)]
+    struct Answering(Signature, bool);
+
+    #[async_trait]
+    impl Model for Answering {
+        fn signature(&self) -> &Signature {
+            &self.0
+        }
+
+        async fn predict(&self, request: Request) -> Result<Response> {
+            if !self.1 {
+                std::future::pending::<()>().await;
+            }
+            Ok(Response::new(Tensors::new()).with_id(request.id))
+        }
+    }
+
+    #[derive(Debug, Default)]
+    struct Log(Mutex<Vec<String>>);
+
+    impl Observer for Log {
+        fn observe(&self, prediction: &Prediction<'_>) {
+            let id = prediction.request.id.as_deref().unwrap_or_default();
+            let outcome = prediction.result.map_or_else(Error::label, |_| "ok");
+            self.0.lock().unwrap().push(format!("{id} {outcome} {}", prediction.role.name()));
+        }
+    }
+
+    fn observed(answers: bool) -> (Observed<Answering>, Arc<Log>) {
+        let log = Arc::new(Log::default());
+        let signature = Signature::new([], []).unwrap();
+        (Answering(signature, answers).observed(Arc::clone(&log)), log)
+    }
+
+    #[test]
+    fn every_prediction_is_reported_once() {
+        let (model, log) = observed(true);
+        let mut call = model.predict(Request::default().with_id("a"));
+        assert!(matches!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Ok(_))));
+        drop(call);
+        assert_eq!(*log.0.lock().unwrap(), ["a ok primary"]);
+    }
+
+    #[test]
+    fn a_call_whose_caller_gives_up_is_reported_as_failed() {
+        let (model, log) = observed(false);
+        let mut call = model.predict(Request::default().with_id("b"));
+        assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        assert!(log.0.lock().unwrap().is_empty());
+        drop(call);
+        assert_eq!(*log.0.lock().unwrap(), ["b deadline_exceeded primary"]);
     }
 }

@@ -1,6 +1,5 @@
 //! From engines to models.
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,10 +54,8 @@ impl<E: Engine> Model for Inline<E> {
         if request.deadline.is_some_and(|deadline| deadline <= started) {
             return Err(Error::deadline_exceeded("the request came after its own deadline"));
         }
-        let outputs =
-            catch_unwind(AssertUnwindSafe(|| self.engine.run(&request.inputs))).unwrap_or_else(|panic| {
-                Err(Error::engine(format!("the engine panicked: {}", message(&*panic))))
-            })?;
+        let outputs = catch_unwind(AssertUnwindSafe(|| self.engine.run(&request.inputs)))
+            .unwrap_or_else(|payload| Err(Error::panicked(&*payload)))?;
         let compute = started.elapsed();
         signature
             .check_outputs(&outputs)
@@ -69,12 +66,4 @@ impl<E: Engine> Model for Inline<E> {
         response.model.clone_from(&self.id);
         Ok(response)
     }
-}
-
-fn message(panic: &(dyn Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message")
 }

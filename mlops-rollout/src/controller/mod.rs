@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use metrics::{counter, gauge};
 use mlops_core::metrics::{ROLLOUT_DECISIONS_TOTAL, ROLLOUT_WEIGHT};
-use mlops_core::{Clock, Error, Result, SystemClock, Variant};
+use mlops_core::{Clock, Error, Instant, Result, SystemClock, Variant};
 use tokio::time::MissedTickBehavior;
 
 use crate::{Evidence, TrafficSplit};
@@ -35,7 +35,7 @@ pub struct Controller {
     split: TrafficSplit,
     evidence: Arc<Evidence>,
     clock: Arc<dyn Clock>,
-    began: web_time::Instant,
+    began: Instant,
     listeners: Vec<Box<Listener>>,
     progress: Mutex<Progress>,
 }

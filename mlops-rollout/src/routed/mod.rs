@@ -9,9 +9,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use mlops_core::{Model, Observer, Request, Response, Result, Role, Router, Signature, Variant};
+use mlops_core::{Call, Model, Observer, Request, Response, Result, Role, Router, Signature, Variant};
 
-use call::{Call, answer};
+use call::answer;
 use shadow::Shadows;
 use variants::Variants;
 
@@ -32,7 +32,7 @@ pub use compare::{Comparer, Exact, SameArgmax, ShadowComparison, Within};
 ///   healthy because nobody waits for it. A panic of a variant is an error of that call.
 ///
 /// ```
-/// use mlops_core::{Model, Observer, Result, Variant};
+/// use mlops_core::{Call, Model, Observer, Result, Variant};
 /// use mlops_rollout::{Routed, Sticky, TrafficSplit};
 ///
 /// fn routed(v1: impl Model, v2: impl Model, watch: impl Observer) -> Result<impl Model> {
@@ -143,7 +143,7 @@ impl Model for Routed {
             return answer(&*model, request).await.map(|response| response.with_variant(variant, reason));
         }
         let copy = request.clone();
-        let call = Call::begin(&*self.observers, &copy, &variant, Role::Primary);
+        let call = Call::begin(&*self.observers, &copy).of_variant(&variant, Role::Primary);
         let result = answer(&*model, request).await;
         let result = result.map(|response| response.with_variant(variant.clone(), reason));
         let elapsed = call.finish(result.as_ref());

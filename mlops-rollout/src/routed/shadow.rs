@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use metrics::counter;
 use mlops_core::metrics::SHADOWS_DROPPED_TOTAL;
-use mlops_core::{Model, Observer, Request, Response, Role, Variant};
+use mlops_core::{Call, Model, Observer, Request, Response, Role, Variant};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-use super::call::{Call, answer};
+use super::call::answer;
 use super::compare::{Comparer, Exact, ShadowComparison};
 
 /// Runs shadows, a bounded number at a time, and keeps count of their agreement.
@@ -69,7 +69,7 @@ impl Shadows {
         let (comparer, comparisons) = (Arc::clone(&self.comparer), Arc::clone(&self.comparisons));
         runtime.spawn(async move {
             let _room = permit;
-            let call = Call::begin(&*observers, &request, &shadow, Role::Shadow);
+            let call = Call::begin(&*observers, &request).of_variant(&shadow, Role::Shadow);
             let result = answer(&*model, request.clone()).await;
             call.finish(result.as_ref());
             if let (Some(primary), Ok(response)) = (primary, result) {
