@@ -126,6 +126,10 @@ impl Release {
             None => std::env::temp_dir().join(format!("mlops-quickstart-{}", uuid::Uuid::now_v7().simple())),
         };
         let registry = ObjectStoreRegistry::local(&folder).await?;
+        if !registry.models().await?.is_empty() {
+            let root = registry.root();
+            return Err(format!("{root} holds models already; name a folder that is new or empty").into());
+        }
         facts.registry = registry.root().to_owned();
         say(format_args!(
             "handwritten digits: {} to train on, {} to judge by, {} for the users; {data}",
