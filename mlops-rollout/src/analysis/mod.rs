@@ -313,7 +313,7 @@ mod tests {
         assert_eq!(half.verdict, Verdict::Inconclusive);
         assert_eq!(
             half.to_string(),
-            "inconclusive: failure rate inconclusive: 100 more requests of the stable variant are needed (0 of 100)"
+            "inconclusive: failure rate: 100 more requests of the stable variant are needed (0 of 100)"
         );
     }
 }

@@ -39,9 +39,9 @@ impl fmt::Display for AnalysisReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.verdict)?;
         let decisive = self.checks.iter().filter(|outcome| outcome.verdict == self.verdict);
-        for (index, CheckOutcome { check, verdict, reason }) in decisive.enumerate() {
+        for (index, CheckOutcome { check, reason, .. }) in decisive.enumerate() {
             let separator = if index == 0 { ": " } else { " | " };
-            write!(f, "{separator}{check} {verdict}: {reason}")?;
+            write!(f, "{separator}{check}: {reason}")?;
         }
         Ok(())
     }
