@@ -84,12 +84,6 @@ impl DType {
         }
     }
 
-    /// Whether elements are floating-point numbers, and so can be NaN or infinite.
-    #[must_use]
-    pub const fn is_float(self) -> bool {
-        matches!(self, Self::Fp16 | Self::Bf16 | Self::Fp32 | Self::Fp64)
-    }
-
     /// The protocol's name of the type.
     #[must_use]
     pub const fn name(self) -> &'static str {

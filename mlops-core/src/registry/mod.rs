@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_core::Stream;
 
-use crate::{Alias, ModelName, Result};
+use crate::{ModelName, Result};
 
 pub use audit::{AuditChange, AuditEvent};
 pub use digest::Digest;
@@ -69,17 +69,6 @@ pub trait Registry: fmt::Debug + Send + Sync + 'static {
 
     /// Everything that happens to any model from now on, by whatever process.
     fn watch(&self) -> EventStream;
-}
-
-/// Conveniences on top of [`Registry`], for every implementation.
-impl dyn Registry {
-    /// The version an alias points to.
-    ///
-    /// # Errors
-    /// [`NotFound`](crate::Error::NotFound) when there is no such model or alias.
-    pub async fn alias(&self, model: &ModelName, alias: &Alias) -> Result<ModelVersion> {
-        self.resolve(model, &Selector::Alias(alias.clone())).await
-    }
 }
 
 macro_rules! registries_behind_pointers {

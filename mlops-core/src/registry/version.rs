@@ -359,3 +359,34 @@ impl Tagging {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stage_is_the_most_advanced_alias() {
+        let mut version = ModelVersion {
+            id: ModelId::new(ModelName::new("fraud").unwrap(), Version::new(1, 0, 0)),
+            signature: Signature::new([], []).unwrap(),
+            artifacts: BTreeMap::new(),
+            metrics: BTreeMap::new(),
+            parameters: BTreeMap::new(),
+            tags: BTreeMap::new(),
+            description: String::new(),
+            lineage: Lineage::default(),
+            registered_at: Timestamp::UNIX_EPOCH,
+            registered_by: String::new(),
+            aliases: BTreeSet::new(),
+        };
+        assert_eq!(version.stage(), Stage::Development);
+        for (alias, stage) in
+            [("champion", Stage::Development), ("staging", Stage::Staging), ("production", Stage::Production)]
+        {
+            version.aliases.insert(Alias::new(alias).unwrap());
+            assert_eq!(version.stage(), stage, "{alias}");
+        }
+        let json = serde_json::to_string(&version).unwrap();
+        assert_eq!(serde_json::from_str::<ModelVersion>(&json).unwrap(), version);
+    }
+}
