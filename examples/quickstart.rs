@@ -112,7 +112,6 @@ struct Release {
     data: Digest,
     device: burn::tensor::Device,
     registry: Arc<dyn Registry>,
-    where_it_lives: String,
 }
 
 impl Release {
@@ -145,7 +144,6 @@ impl Release {
             data,
             device: Device::Cpu.open()?,
             registry: Arc::new(registry),
-            where_it_lives: facts.registry.clone(),
         })
     }
 
@@ -395,8 +393,7 @@ impl Live {
         self.users.forget_assignments();
         let step = |share: f64| Step::new(share).with_min_samples(100).with_bake(3 * MINUTE);
         let plan = Plan::new([0.05, 0.25, 0.5, 1.0].map(step))?
-            .with_check(RateCheck::failures())?
-            .with_check(RateCheck::bad_outcomes())?
+            .with_check(RateCheck::bad_outcomes())? // beside the failure rate, which every plan checks
             .with_max_step_duration(60 * MINUTE)?;
         let planned: Vec<f64> = plan.steps().iter().map(Step::share).collect();
         let controller =
@@ -534,7 +531,7 @@ impl Live {
     /// What remains: the history in the registry, and the metrics.
     async fn look_back(&self, facts: &mut Facts) -> Outcome<()> {
         chapter("What remains");
-        let Release { registry, name, champion, where_it_lives, .. } = &self.release;
+        let Release { registry, name, champion, .. } = &self.release;
         let history = registry.history(name).await?;
         table(
             &["#", "who", "what"],
@@ -548,8 +545,8 @@ impl Live {
             say(line);
         }
         say(format_args!(
-            "{} responses, {} failed, each of them one of 3.0.0; the champion is {}; the registry stays at {where_it_lives}",
-            facts.responses, facts.failed_responses, facts.champion
+            "{} responses, {} failed, each of them one of 3.0.0; the champion is {}; the registry stays at {}",
+            facts.responses, facts.failed_responses, facts.champion, facts.registry
         ));
         Ok(())
     }

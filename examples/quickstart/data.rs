@@ -49,10 +49,7 @@ impl Digits {
     /// Shuffled by `seed`: half to train on, a quarter to judge by, a quarter for the users.
     pub fn split(&self, seed: u64) -> Split {
         let mut order: Vec<usize> = (0..self.len()).collect();
-        let mut random = Random(seed);
-        for last in (1..order.len()).rev() {
-            order.swap(last, random.below(last + 1));
-        }
+        Random(seed).shuffle(&mut order);
         let (train, rest) = order.split_at(self.len() / 2);
         let (holdout, live) = rest.split_at(rest.len() / 2);
         Split { train: self.select(train), holdout: self.select(holdout), live: self.select(live) }
@@ -100,5 +97,11 @@ impl Random {
 
     pub fn below(&mut self, bound: usize) -> usize {
         (self.next() % bound as u64) as usize
+    }
+
+    pub fn shuffle(&mut self, order: &mut [usize]) {
+        for last in (1..order.len()).rev() {
+            order.swap(last, self.below(last + 1));
+        }
     }
 }

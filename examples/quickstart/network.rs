@@ -88,9 +88,7 @@ pub fn train(
     let mut random = Random(seed);
     let mut order: Vec<usize> = (0..digits.len()).collect();
     for _ in 0..epochs {
-        for last in (1..order.len()).rev() {
-            order.swap(last, random.below(last + 1));
-        }
+        random.shuffle(&mut order);
         for rows in order.chunks(BATCH) {
             let pixels = digits.pixels.select(Axis(0), rows).into_raw_vec_and_offset().0;
             let pixels = Tensor::<2>::from_data(TensorData::new(pixels, [rows.len(), PIXELS]), &device);

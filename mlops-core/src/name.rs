@@ -1,5 +1,6 @@
 //! Names that are safe in URLs, file paths and metric labels.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -61,6 +62,13 @@ macro_rules! names {
         impl From<$name> for String {
             fn from(name: $name) -> Self {
                 name.0.as_ref().into()
+            }
+        }
+
+        /// So that maps are asked by text that need not be a valid name.
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
             }
         }
 

@@ -165,12 +165,10 @@ impl Shared {
     }
 
     fn served(&self, name: &str) -> Result<&Served> {
-        self.models.iter().find(|(known, _)| known.as_str() == name).map(|(_, served)| served).ok_or_else(
-            || {
-                let known = self.models.keys().map(ModelName::as_str).collect::<Vec<_>>().join("`, `");
-                Error::not_found(format!("there is no model `{}`; there are `{known}`", name.escape_debug()))
-            },
-        )
+        self.models.get(name).ok_or_else(|| {
+            let known = self.models.keys().map(ModelName::as_str).collect::<Vec<_>>().join("`, `");
+            Error::not_found(format!("there is no model `{}`; there are `{known}`", name.escape_debug()))
+        })
     }
 }
 
