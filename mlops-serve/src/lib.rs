@@ -46,5 +46,7 @@ mod executor;
 #[cfg(feature = "http")]
 #[cfg_attr(docsrs, doc(cfg(feature = "http")))]
 pub mod http;
+#[cfg(feature = "onnx")]
+mod kernels;
 
 pub use executor::{EngineExt, Inline};

@@ -1,0 +1,5 @@
+//! Branches, loops, sequences and optionals.
+
+use super::Entry;
+
+pub(super) const OPERATORS: &[Entry] = &[];

@@ -1,0 +1,5 @@
+//! Convolution, transposed and deformable convolution.
+
+use super::Entry;
+
+pub(super) const OPERATORS: &[Entry] = &[];

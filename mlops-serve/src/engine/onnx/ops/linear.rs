@@ -1,0 +1,5 @@
+//! Matrix products.
+
+use super::Entry;
+
+pub(super) const OPERATORS: &[Entry] = &[];

@@ -1,0 +1,5 @@
+//! Random numbers.
+
+use super::Entry;
+
+pub(super) const OPERATORS: &[Entry] = &[];

@@ -1,0 +1,5 @@
+//! Resizing and sampling.
+
+use super::Entry;
+
+pub(super) const OPERATORS: &[Entry] = &[];

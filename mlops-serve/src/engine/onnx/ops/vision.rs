@@ -1,0 +1,5 @@
+//! Regions and boxes of images.
+
+use super::Entry;
+
+pub(super) const OPERATORS: &[Entry] = &[];

@@ -1,0 +1,3 @@
+//! Arithmetic on plain slices, on the processor.
+
+pub(crate) mod parallel;
