@@ -9,7 +9,7 @@ use std::fmt;
 use ::burn::tensor::{Bool, Int, Tensor as BurnTensor};
 use mlops_core::{Engine, Error, Result, Signature, Tensor, Tensors};
 
-pub use device::Device;
+pub use crate::engine::{Device, WgpuAdapter};
 pub use weights::{load_burnpack, save_burnpack};
 
 /// Runs the forward pass of a burn module on a device chosen at run time.
@@ -60,8 +60,8 @@ impl BurnEngine {
 
     /// Where it computes.
     #[must_use]
-    pub fn device(&self) -> Device {
-        self.device
+    pub fn device(&self) -> &Device {
+        &self.device
     }
 }
 
