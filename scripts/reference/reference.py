@@ -1,0 +1,26 @@
+"""A model and the inputs on which it is compared."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Case:
+    """One call: the inputs by name, as arrays (strings as arrays of objects)."""
+
+    batch: int
+    inputs: dict
+
+
+@dataclass
+class Reference:
+    """A model, what is special about it, and its calls.
+
+    `tolerance` is the largest difference that is still right, as a share of the largest magnitude of the output; it
+    is stated only where it must be wider than the tests' own, with the reason in `about`.
+    """
+
+    name: str
+    about: str
+    model: object
+    cases: list = field(default_factory=list)
+    tolerance: float | None = None
