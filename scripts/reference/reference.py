@@ -13,14 +13,9 @@ class Case:
 
 @dataclass
 class Reference:
-    """A model, what is special about it, and its calls.
-
-    `tolerance` is the largest difference that is still right, as a share of the largest magnitude of the output; it
-    is stated only where it must be wider than the tests' own, with the reason in `about`.
-    """
+    """A model, what is special about it, and its calls."""
 
     name: str
     about: str
     model: object
     cases: list = field(default_factory=list)
-    tolerance: float | None = None

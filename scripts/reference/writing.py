@@ -40,7 +40,6 @@ def write(reference, family, directory):
         "about": reference.about,
         "opsets": {opset.domain or "ai.onnx": opset.version for opset in reference.model.opset_import},
         "onnxruntime": onnxruntime.__version__,
-        "tolerance": reference.tolerance,
         "cases": cases,
     }
     (directory / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
