@@ -10,7 +10,7 @@ const ABSOLUTE: f64 = 1e-6;
 /// # Errors
 /// Says what is wrong: another type or shape, floats that differ by more than `tolerance` of that magnitude, or
 /// anything else that is not equal. A NaN equals a NaN.
-pub fn difference(expected: &Tensor, actual: &Tensor, tolerance: f64) -> Result<f64, String> {
+pub(crate) fn difference(expected: &Tensor, actual: &Tensor, tolerance: f64) -> Result<f64, String> {
     let kind = |tensor: &Tensor| format!("{} {:?}", tensor.dtype(), tensor.shape());
     if kind(expected) != kind(actual) {
         return Err(format!("is {} instead of {}", kind(actual), kind(expected)));
@@ -22,36 +22,31 @@ pub fn difference(expected: &Tensor, actual: &Tensor, tolerance: f64) -> Result<
 }
 
 fn float_difference(expected: &[f64], actual: &[f64], tolerance: f64) -> Result<f64, String> {
-    let scale = expected
-        .iter()
-        .filter(|value| value.is_finite())
-        .fold(0.0, |scale: f64, value| scale.max(value.abs()));
-    let mut worst = (0.0, 0);
-    for (index, (&a, &b)) in actual.iter().zip(expected).enumerate() {
-        let same = a == b || a.is_nan() && b.is_nan();
-        let difference = if same { 0.0 } else { (a - b).abs() };
-        if !(difference <= worst.0) {
-            worst = (difference, index); // a difference that is NaN as well, and nothing is worse
-            if difference.is_nan() {
-                break;
-            }
-        }
+    let finite = expected.iter().filter(|value| value.is_finite());
+    let scale = finite.fold(0.0, |scale: f64, value| scale.max(value.abs()));
+    let limit = tolerance * scale + ABSOLUTE;
+    let distances: Vec<f64> = expected.iter().zip(actual).map(|(&a, &b)| distance(a, b)).collect();
+    let worst = distances.iter().copied().fold(0.0, f64::max);
+    if worst <= limit {
+        return Ok(if scale > 0.0 { worst / scale } else { 0.0 });
     }
-    let (difference, index) = worst;
-    if difference <= tolerance * scale + ABSOLUTE {
-        return Ok(if scale > 0.0 { difference / scale } else { 0.0 });
-    }
-    let wrong = actual
-        .iter()
-        .zip(expected)
-        .filter(|(a, b)| !((*a - *b).abs() <= tolerance * scale + ABSOLUTE))
-        .count();
+    let wrong = distances.iter().filter(|distance| **distance > limit).count();
+    let index = distances.iter().position(|distance| *distance == worst).unwrap_or_default();
     Err(format!(
-        "{wrong} of {} elements are wrong; the worst, number {index}, is {} instead of {} (scale {scale:.3e})",
+        "is wrong in {wrong} of {} elements; the worst, number {index}, is {} instead of {} (scale {scale:.3e})",
         expected.len(),
         actual[index],
         expected[index],
     ))
+}
+
+/// Infinite where only one of the two is not a number.
+fn distance(a: f64, b: f64) -> f64 {
+    if a == b || a.is_nan() && b.is_nan() {
+        return 0.0;
+    }
+    let difference = (a - b).abs();
+    if difference.is_nan() { f64::INFINITY } else { difference }
 }
 
 fn equal(expected: &Tensor, actual: &Tensor) -> Result<(), String> {

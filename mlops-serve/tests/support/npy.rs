@@ -6,7 +6,7 @@ use mlops_core::{DType, Tensor};
 ///
 /// # Panics
 /// When it is no such array, or one of big-endian elements, of Python objects or in column-major order.
-pub fn read(bytes: &mut &[u8]) -> Tensor {
+pub(crate) fn read(bytes: &mut &[u8]) -> Tensor {
     assert_eq!(take(bytes, 6), b"\x93NUMPY", "not an array of numpy.save");
     let version = take(bytes, 2)[0];
     let length = match version {

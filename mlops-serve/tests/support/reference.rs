@@ -9,18 +9,18 @@ use serde::Deserialize;
 use super::npy;
 
 /// A model and what it must answer.
-pub struct Reference {
-    pub name: String,
+pub(crate) struct Reference {
+    pub(crate) name: String,
     /// The model's file.
-    pub model: Vec<u8>,
-    pub cases: Vec<Case>,
+    pub(crate) model: Vec<u8>,
+    pub(crate) cases: Vec<Case>,
 }
 
 /// One call.
-pub struct Case {
-    pub batch: usize,
-    pub inputs: Tensors,
-    pub outputs: Tensors,
+pub(crate) struct Case {
+    pub(crate) batch: usize,
+    pub(crate) inputs: Tensors,
+    pub(crate) outputs: Tensors,
 }
 
 impl Reference {
@@ -28,7 +28,7 @@ impl Reference {
     ///
     /// # Panics
     /// When anything about it is not as the generator writes it.
-    pub fn read(folder: &Path) -> Self {
+    pub(crate) fn read(folder: &Path) -> Self {
         let file = |name: &str| {
             let path = folder.join(name);
             fs::read(&path).unwrap_or_else(|cause| panic!("{}: {cause}", path.display()))
@@ -54,7 +54,7 @@ impl Reference {
 ///
 /// # Panics
 /// When there is none.
-pub fn folders(root: &Path) -> Vec<PathBuf> {
+pub(crate) fn folders(root: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(root).unwrap_or_else(|cause| panic!("{}: {cause}", root.display()));
     let mut folders: Vec<PathBuf> = entries
         .map(|entry| entry.unwrap().path())
