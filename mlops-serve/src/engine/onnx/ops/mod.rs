@@ -22,6 +22,7 @@ mod reduction;
 mod resize;
 mod shape;
 mod signal;
+mod support;
 mod text;
 mod vision;
 
