@@ -56,3 +56,24 @@ fn dtype(descriptor: &str) -> DType {
         _ => panic!("elements of type {descriptor}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn array(header: &str, elements: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(header.len()).unwrap().to_le_bytes();
+        [b"\x93NUMPY\x01\x00", &length[..], header.as_bytes(), elements].concat()
+    }
+
+    #[test]
+    fn one_array_is_read_after_another() {
+        let floats = [1.5_f32, -2.0].map(f32::to_le_bytes).concat();
+        let mut file = array("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 1), }     \n", &floats);
+        file.extend(array("{'descr': '|b1', 'fortran_order': False, 'shape': (), }\n", &[1]));
+        let mut rest = &file[..];
+        assert_eq!(read(&mut rest), Tensor::from_vec(&[2, 1], vec![1.5_f32, -2.0]).unwrap());
+        assert_eq!(read(&mut rest), Tensor::from_vec(&[], vec![true]).unwrap());
+        assert!(rest.is_empty());
+    }
+}

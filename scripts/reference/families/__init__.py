@@ -7,6 +7,7 @@ from . import (
     distilbert,
     efficientnet,
     gpt2,
+    llama,
     mlp,
     mobilenet,
     quantized,
@@ -16,6 +17,7 @@ from . import (
     scikit,
     text_pipelines,
     tree_ensemble,
+    vit,
 )
 
 FAMILIES = {
@@ -23,10 +25,12 @@ FAMILIES = {
     "resnet": resnet.models,
     "mobilenet": mobilenet.models,
     "efficientnet": efficientnet.models,
+    "vit": vit.models,
     "detector": detector.models,
     "bert": bert.models,
     "distilbert": distilbert.models,
     "gpt2": gpt2.models,
+    "llama": llama.models,
     "recurrent": recurrent.models,
     "recommender": recommender.models,
     "scikit": scikit.models,
