@@ -21,7 +21,21 @@ impl From<HostTensor> for Value {
     }
 }
 
+impl From<Vec<HostTensor>> for Value {
+    fn from(tensors: Vec<HostTensor>) -> Self {
+        Self::Sequence(Arc::new(tensors))
+    }
+}
+
 impl Value {
+    /// The tensor.
+    pub(crate) fn into_tensor(self) -> Result<HostTensor> {
+        match self {
+            Self::Tensor(tensor) => Ok(tensor),
+            other => Err(Error::engine(format!("a tensor is needed, not {}", other.kind()))),
+        }
+    }
+
     fn kind(&self) -> &'static str {
         match self {
             Self::Tensor(_) => "a tensor",
@@ -95,6 +109,14 @@ impl<'a> Inputs<'a> {
         match self.value(index)? {
             Value::Sequence(tensors) => Ok(tensors),
             other => Err(wrong(index, other, "a sequence")),
+        }
+    }
+
+    /// Takes the sequence at that place away: its tensors for changing, in place when nobody else has them.
+    pub(crate) fn take_sequence(&mut self, index: usize) -> Result<Vec<HostTensor>> {
+        match self.take_value(index)? {
+            Value::Sequence(tensors) => Ok(Arc::unwrap_or_clone(tensors)),
+            other => Err(wrong(index, &other, "a sequence")),
         }
     }
 
