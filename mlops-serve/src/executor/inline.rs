@@ -1,21 +1,12 @@
-//! From engines to models.
+//! Computing on the calling thread.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use mlops_core::{Engine, Error, Model, ModelId, Request, Response, Result, Signature, Timings};
 
-/// Ways to make a [`Model`] of an [`Engine`].
-pub trait EngineExt: Engine + Sized {
-    /// Computes on the calling thread: right for engines that take microseconds.
-    fn inline(self) -> Inline<Self> {
-        Inline::new(self)
-    }
-}
-
-impl<E: Engine> EngineExt for E {}
+use super::compute;
 
 /// A model that runs its engine on the calling thread.
 ///
@@ -48,21 +39,15 @@ impl<E: Engine> Model for Inline<E> {
     }
 
     async fn predict(&self, request: Request) -> Result<Response> {
-        let signature = self.engine.signature();
-        signature.check(&request.inputs)?;
+        self.engine.signature().check(&request.inputs)?;
         let started = mlops_core::Instant::now();
         if request.deadline.is_some_and(|deadline| deadline <= started) {
             return Err(Error::deadline_exceeded("the request came after its own deadline"));
         }
-        let outputs = catch_unwind(AssertUnwindSafe(|| self.engine.run(&request.inputs)))
-            .unwrap_or_else(|payload| Err(Error::panicked(&*payload)))?;
-        let compute = started.elapsed();
-        signature
-            .check_outputs(&outputs)
-            .map_err(|violations| Error::engine("the outputs break the signature").with_source(violations))?;
+        let outputs = compute(&self.engine, &request.inputs)?;
         let mut response = Response::new(outputs)
             .with_id(request.id)
-            .with_timings(Timings { queue: Duration::ZERO, compute });
+            .with_timings(Timings { queue: Duration::ZERO, compute: started.elapsed() });
         response.model.clone_from(&self.id);
         Ok(response)
     }
