@@ -9,6 +9,7 @@ mod arithmetic;
 mod attention;
 mod control;
 mod convolution;
+mod elementwise;
 mod floats;
 mod indexing;
 mod layout;

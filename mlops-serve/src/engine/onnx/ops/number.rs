@@ -300,6 +300,40 @@ macro_rules! half_float {
 half_float!(f16);
 half_float!(bf16);
 
+/// Runs an expression with a number type by name: `for_number_type!(dtype, T => .., else ..)`.
+macro_rules! for_number_type {
+    ($dtype:expr, $type:ident => $body:expr, else $otherwise:expr) => {
+        match $dtype {
+            ::mlops_core::DType::Uint8 => $crate::engine::onnx::ops::number::named_type!($type = u8, $body),
+            ::mlops_core::DType::Uint16 => $crate::engine::onnx::ops::number::named_type!($type = u16, $body),
+            ::mlops_core::DType::Uint32 => $crate::engine::onnx::ops::number::named_type!($type = u32, $body),
+            ::mlops_core::DType::Uint64 => $crate::engine::onnx::ops::number::named_type!($type = u64, $body),
+            ::mlops_core::DType::Int8 => $crate::engine::onnx::ops::number::named_type!($type = i8, $body),
+            ::mlops_core::DType::Int16 => $crate::engine::onnx::ops::number::named_type!($type = i16, $body),
+            ::mlops_core::DType::Int32 => $crate::engine::onnx::ops::number::named_type!($type = i32, $body),
+            ::mlops_core::DType::Int64 => $crate::engine::onnx::ops::number::named_type!($type = i64, $body),
+            ::mlops_core::DType::Fp16 => {
+                $crate::engine::onnx::ops::number::named_type!($type = ::half::f16, $body)
+            }
+            ::mlops_core::DType::Bf16 => {
+                $crate::engine::onnx::ops::number::named_type!($type = ::half::bf16, $body)
+            }
+            ::mlops_core::DType::Fp32 => $crate::engine::onnx::ops::number::named_type!($type = f32, $body),
+            ::mlops_core::DType::Fp64 => $crate::engine::onnx::ops::number::named_type!($type = f64, $body),
+            _ => $otherwise,
+        }
+    };
+}
+
+macro_rules! named_type {
+    ($name:ident = $type:ty, $body:expr) => {{
+        type $name = $type;
+        $body
+    }};
+}
+
+pub(super) use {for_number_type, named_type};
+
 /// The elements of a half-precision type, for computing in single precision.
 pub(super) trait Half: Number {
     fn widened(self) -> f32;

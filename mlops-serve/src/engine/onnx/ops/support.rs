@@ -203,13 +203,25 @@ fn continues<const N: usize>(inner: &Dimension<N>, outer: &[usize; N]) -> bool {
 /// `function` of the elements of two operands, broadcast to `shape`.
 pub(super) fn zip<A, B, O>(
     shape: &[usize],
+    a: (&[usize], &[A]),
+    b: (&[usize], &[B]),
+    function: impl Fn(&A, &B) -> O,
+) -> Vec<O> {
+    zip_onto(Vec::new(), shape, a, b, function)
+}
+
+/// The same, in memory that is there already; what it holds is dropped.
+pub(super) fn zip_onto<A, B, O>(
+    mut output: Vec<O>,
+    shape: &[usize],
     (a_shape, a): (&[usize], &[A]),
     (b_shape, b): (&[usize], &[B]),
     function: impl Fn(&A, &B) -> O,
 ) -> Vec<O> {
     let walk = Walk::new(shape, [a_shape, b_shape]);
     let run = walk.run();
-    let mut output = Vec::with_capacity(walk.count());
+    output.clear();
+    output.reserve(walk.count());
     match (walk.moves(0), walk.moves(1)) {
         (true, true) => walk.for_each(|[i, j]| {
             output.extend(a[i..i + run].iter().zip(&b[j..j + run]).map(|(a, b)| function(a, b)));
