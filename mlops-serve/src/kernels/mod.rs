@@ -7,3 +7,4 @@ pub(crate) mod normalize;
 pub(crate) mod parallel;
 pub(crate) mod reduce;
 pub(crate) mod vector;
+pub(crate) mod trees;
