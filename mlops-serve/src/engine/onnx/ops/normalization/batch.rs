@@ -60,7 +60,9 @@ impl Operator for BatchNormalization {
         for index in 1..5 {
             let given = inputs.tensor(index)?.len();
             if given != channels {
-                return Err(Error::engine(format!("input {index} must have {channels} elements, not {given}")));
+                return Err(Error::engine(format!(
+                    "input {index} must have {channels} elements, not {given}"
+                )));
             }
         }
         if let (Data::F32(elements), false) = (x.data(), self.training) {
@@ -71,7 +73,8 @@ impl Operator for BatchNormalization {
                     let singles = |index: usize| -> Result<Vec<f32>> {
                         Ok(to_doubles(inputs.tensor(index)?)?.into_iter().map(|value| value as f32).collect())
                     };
-                    now = fold_batch_norm(&singles(1)?, &singles(2)?, &singles(3)?, &singles(4)?, self.epsilon);
+                    now =
+                        fold_batch_norm(&singles(1)?, &singles(2)?, &singles(3)?, &singles(4)?, self.epsilon);
                     &now
                 }
             };
@@ -84,7 +87,15 @@ impl Operator for BatchNormalization {
 }
 
 /// `scale[c] x + shift[c]`
-fn apply(x: &[f32], channels: usize, inner: usize, scale: &[f32], shift: &[f32], out: &mut [f32], threads: &Threads) {
+fn apply(
+    x: &[f32],
+    channels: usize,
+    inner: usize,
+    scale: &[f32],
+    shift: &[f32],
+    out: &mut [f32],
+    threads: &Threads,
+) {
     if out.is_empty() {
         return;
     }
@@ -107,7 +118,13 @@ fn apply(x: &[f32], channels: usize, inner: usize, scale: &[f32], shift: &[f32],
 }
 
 impl BatchNormalization {
-    fn run_doubles(&self, x: &HostTensor, inputs: &Inputs<'_>, channels: usize, inner: usize) -> Result<Outputs> {
+    fn run_doubles(
+        &self,
+        x: &HostTensor,
+        inputs: &Inputs<'_>,
+        channels: usize,
+        inner: usize,
+    ) -> Result<Outputs> {
         let mut elements = to_doubles(x)?;
         let doubles = |index: usize| to_doubles(inputs.tensor(index)?);
         let (gamma, beta, mut means, mut variances) = (doubles(1)?, doubles(2)?, doubles(3)?, doubles(4)?);

@@ -27,13 +27,19 @@ impl Operator for EmbedLayerNormalization {
             return widened(inputs, context, usize::MAX, |inputs, context| self.run(inputs, context));
         }
         let ids = inputs.tensor(0)?;
-        let &[batch, length] = ids.shape() else { return Err(Error::engine("the words must be [batch, length]")) };
+        let &[batch, length] = ids.shape() else {
+            return Err(Error::engine("the words must be [batch, length]"));
+        };
         let words = Table::new(inputs, 2)?;
         let (positions, columns) = (Table::new(inputs, 3)?, words.columns);
         let segments = inputs.has(4).then(|| Table::new(inputs, 4)).transpose()?;
         let ids = ids.to_i64s()?;
         let check = |given: &[i64], what: &str| {
-            if given.len() == ids.len() { Ok(()) } else { Err(Error::engine(format!("every word needs a {what}"))) }
+            if given.len() == ids.len() {
+                Ok(())
+            } else {
+                Err(Error::engine(format!("every word needs a {what}")))
+            }
         };
         let segment_ids = inputs.optional_i64s(1)?;
         let position_ids = inputs.optional_i64s(8)?;
@@ -68,7 +74,9 @@ impl Operator for EmbedLayerNormalization {
         let counts: Vec<i32> = match inputs.optional_i64s(7)? {
             Some(mask) => {
                 check(&mask, "mask")?;
-                mask.chunks(length.max(1)).map(|row| row.iter().filter(|&&word| word != 0).count() as i32).collect()
+                mask.chunks(length.max(1))
+                    .map(|row| row.iter().filter(|&&word| word != 0).count() as i32)
+                    .collect()
             }
             None => vec![0; batch],
         };

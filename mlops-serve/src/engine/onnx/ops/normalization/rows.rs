@@ -55,7 +55,8 @@ impl Operator for RowNormalization {
         let normalised = match x.data() {
             Data::F32(elements) => {
                 let mut out = context.memory.floats(elements.len());
-                let direct = (fitted::<f32>(gamma, row_shape)?, beta.map(|beta| fitted(beta, row_shape)).transpose()?);
+                let direct =
+                    (fitted::<f32>(gamma, row_shape)?, beta.map(|beta| fitted(beta, row_shape)).transpose()?);
                 if let (Some(gamma), None | Some(Some(_))) = &direct {
                     let beta = direct.1.as_ref().and_then(|beta| beta.as_deref());
                     self.run_single(elements, columns, gamma, beta, &mut out, context.threads);
@@ -121,7 +122,12 @@ impl RowNormalization {
 }
 
 /// Calls `task` with several rows of the output and the place of their first element, in parallel when they are many.
-pub(super) fn for_each_rows(out: &mut [f32], columns: usize, threads: &Threads, task: impl Fn(usize, &mut [f32]) + Sync) {
+pub(super) fn for_each_rows(
+    out: &mut [f32],
+    columns: usize,
+    threads: &Threads,
+    task: impl Fn(usize, &mut [f32]) + Sync,
+) {
     if out.is_empty() || columns == 0 {
         return;
     }

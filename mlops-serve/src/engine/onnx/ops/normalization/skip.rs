@@ -89,7 +89,9 @@ impl Operator for SkipNormalization {
         if self.sum.is_some() || self.wants_statistics || !self.centred {
             let mut total = context.memory.floats(elements.len());
             for_each_rows(&mut total, columns, context.threads, |first, total| {
-                for (total, (x, skip)) in total.iter_mut().zip(elements[first..].iter().zip(&residual[first..])) {
+                for (total, (x, skip)) in
+                    total.iter_mut().zip(elements[first..].iter().zip(&residual[first..]))
+                {
                     *total = x + skip;
                 }
                 let Some(bias) = bias else { return };
