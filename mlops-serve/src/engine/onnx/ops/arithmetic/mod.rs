@@ -11,6 +11,10 @@ mod select;
 mod unary;
 mod variadic;
 
+pub(super) use cast::converted;
+pub(super) use unary::error_function;
+pub(super) use variadic::added;
+
 use mlops_core::Result;
 
 use super::{Entry, Inputs, Outputs, Source, onnx};
