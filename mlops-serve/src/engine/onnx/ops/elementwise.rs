@@ -120,9 +120,10 @@ pub(super) fn combine(
     let (a, b) = (inputs.tensor(first)?, inputs.tensor(second)?);
     let (a_elements, b_elements) = (a.elements::<f32>()?, b.elements::<f32>()?);
     let Some(broadcast) = broadcast else {
-        let output = context.memory.floats(product(&shape));
+        // An output larger than both inputs may not fit in memory at all.
+        let memory = if a_fits || b_fits { context.memory.floats(product(&shape)) } else { Vec::new() };
         let (a, b) = ((a.shape(), a_elements), (b.shape(), b_elements));
-        let output = zip_onto(output, &shape, a, b, |&a, &b| scalar(operation, a, b));
+        let output = zip_onto(memory, &shape, a, b, |&a, &b| scalar(operation, a, b))?;
         return HostTensor::new(shape, output);
     };
     let mut output = context.memory.floats(a_elements.len());

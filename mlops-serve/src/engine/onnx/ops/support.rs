@@ -85,10 +85,15 @@ pub(super) fn around(shape: &[usize], axis: usize) -> Around {
 /// For lengths that come from the elements of inputs instead of their shapes.
 pub(super) fn reserve<T>(length: usize) -> Result<Vec<T>> {
     let mut elements = Vec::new();
+    make_room(&mut elements, length)?;
+    Ok(elements)
+}
+
+/// Lets an empty vector have room for that many elements, or is an error when memory does not suffice.
+pub(super) fn make_room<T>(elements: &mut Vec<T>, length: usize) -> Result<()> {
     elements
         .try_reserve_exact(length)
-        .map_err(|_| Error::engine(format!("{length} elements do not fit in memory")))?;
-    Ok(elements)
+        .map_err(|_| Error::engine(format!("{length} elements do not fit in memory")))
 }
 
 /// A vector of that many copies, or an error when memory does not suffice.
@@ -206,7 +211,7 @@ pub(super) fn zip<A, B, O>(
     a: (&[usize], &[A]),
     b: (&[usize], &[B]),
     function: impl Fn(&A, &B) -> O,
-) -> Vec<O> {
+) -> Result<Vec<O>> {
     zip_onto(Vec::new(), shape, a, b, function)
 }
 
@@ -217,11 +222,11 @@ pub(super) fn zip_onto<A, B, O>(
     (a_shape, a): (&[usize], &[A]),
     (b_shape, b): (&[usize], &[B]),
     function: impl Fn(&A, &B) -> O,
-) -> Vec<O> {
+) -> Result<Vec<O>> {
     let walk = Walk::new(shape, [a_shape, b_shape]);
     let run = walk.run();
     output.clear();
-    output.reserve(walk.count());
+    make_room(&mut output, walk.count())?;
     match (walk.moves(0), walk.moves(1)) {
         (true, true) => walk.for_each(|[i, j]| {
             output.extend(a[i..i + run].iter().zip(&b[j..j + run]).map(|(a, b)| function(a, b)));
@@ -238,7 +243,7 @@ pub(super) fn zip_onto<A, B, O>(
             output.extend(std::iter::repeat_with(|| function(&a[i], &b[j])).take(run));
         }),
     }
-    output
+    Ok(output)
 }
 
 /// `a = function(a, b)`, where `b` is broadcast to the shape of `a`.
@@ -336,7 +341,7 @@ mod tests {
                     a[at(a_shape, &position)] + b[at(b_shape, &position)]
                 })
                 .collect();
-            assert_eq!(zip(&shape, (a_shape, &a), (b_shape, &b), |a, b| a + b), expected);
+            assert_eq!(zip(&shape, (a_shape, &a), (b_shape, &b), |a, b| a + b).unwrap(), expected);
             let mut in_place = expanded(&shape, a_shape, &a).unwrap();
             zip_in_place(&shape, &mut in_place, (b_shape, &b), |a, b| a + b);
             assert_eq!(in_place, expected);

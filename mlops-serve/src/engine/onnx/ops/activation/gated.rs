@@ -47,7 +47,7 @@ impl Operator for SwiGlu {
             return one(combine(Binary::Mul, shape, &mut pair, context)?);
         }
         let (gate, value) = (pair.elements::<f64>(0)?, pair.elements::<f64>(1)?);
-        one(HostTensor::new(shape.clone(), zip(&shape, (&shape, gate), (&shape, value), |a, b| a * b))?)
+        one(HostTensor::new(shape.clone(), zip(&shape, (&shape, gate), (&shape, value), |a, b| a * b)?)?)
     }
 }
 

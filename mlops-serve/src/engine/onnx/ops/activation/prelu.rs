@@ -48,6 +48,6 @@ impl Operator for PRelu {
 
 fn typed<T: Number>(shape: Shape, x: &HostTensor, slope: &HostTensor) -> Result<HostTensor> {
     let (x, slope) = ((x.shape(), x.elements::<T>()?), (slope.shape(), slope.elements::<T>()?));
-    let output = zip(&shape, x, slope, |&x, &slope| if x < T::ZERO { x.times(slope) } else { x });
+    let output = zip(&shape, x, slope, |&x, &slope| if x < T::ZERO { x.times(slope) } else { x })?;
     HostTensor::new(shape, output)
 }

@@ -102,14 +102,14 @@ fn typed<T: Number>(
         return Err(Error::engine("an integer is divided by zero"));
     }
     let output = match operation {
-        Operation::Add => zip(&shape, a, b, |&a, &b| a.plus(b)),
-        Operation::Sub => zip(&shape, a, b, |&a, &b| a.minus(b)),
-        Operation::Mul => zip(&shape, a, b, |&a, &b| a.times(b)),
-        Operation::Div => zip(&shape, a, b, |&a, &b| a.over(b)),
-        Operation::Min => zip(&shape, a, b, |&a, &b| a.smaller(b)),
-        Operation::Max => zip(&shape, a, b, |&a, &b| a.larger(b)),
-        Operation::Modulo => zip(&shape, a, b, |&a, &b| a.modulo(b)),
-        Operation::Remainder => zip(&shape, a, b, |&a, &b| a.remainder(b)),
+        Operation::Add => zip(&shape, a, b, |&a, &b| a.plus(b))?,
+        Operation::Sub => zip(&shape, a, b, |&a, &b| a.minus(b))?,
+        Operation::Mul => zip(&shape, a, b, |&a, &b| a.times(b))?,
+        Operation::Div => zip(&shape, a, b, |&a, &b| a.over(b))?,
+        Operation::Min => zip(&shape, a, b, |&a, &b| a.smaller(b))?,
+        Operation::Max => zip(&shape, a, b, |&a, &b| a.larger(b))?,
+        Operation::Modulo => zip(&shape, a, b, |&a, &b| a.modulo(b))?,
+        Operation::Remainder => zip(&shape, a, b, |&a, &b| a.remainder(b))?,
     };
     HostTensor::new(shape, output)
 }

@@ -112,11 +112,11 @@ impl Operator for Bitwise {
 fn pairs<T: Bits>(operation: Bitwise, shape: Shape, a: &HostTensor, b: &HostTensor) -> Result<HostTensor> {
     let (a, b) = ((a.shape(), a.elements::<T>()?), (b.shape(), b.elements::<T>()?));
     let output = match operation {
-        Bitwise::And => zip(&shape, a, b, |&a, &b| a.and(b)),
-        Bitwise::Or => zip(&shape, a, b, |&a, &b| a.or(b)),
-        Bitwise::Xor => zip(&shape, a, b, |&a, &b| a.xor(b)),
-        Bitwise::ShiftLeft => zip(&shape, a, b, |&a, &b| a.left(b)),
-        Bitwise::ShiftRight => zip(&shape, a, b, |&a, &b| a.right(b)),
+        Bitwise::And => zip(&shape, a, b, |&a, &b| a.and(b))?,
+        Bitwise::Or => zip(&shape, a, b, |&a, &b| a.or(b))?,
+        Bitwise::Xor => zip(&shape, a, b, |&a, &b| a.xor(b))?,
+        Bitwise::ShiftLeft => zip(&shape, a, b, |&a, &b| a.left(b))?,
+        Bitwise::ShiftRight => zip(&shape, a, b, |&a, &b| a.right(b))?,
     };
     HostTensor::new(shape, output)
 }

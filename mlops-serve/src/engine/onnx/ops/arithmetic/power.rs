@@ -67,10 +67,10 @@ fn same_for_all(inputs: &mut Inputs<'_>, exponent: f64, context: &mut Context<'_
 fn typed<T: Number>(base: &HostTensor, exponent: &HostTensor, shape: Shape) -> Result<HostTensor> {
     let a = (base.shape(), base.elements::<T>()?);
     let output = match exponent.elements::<T>() {
-        Ok(same_type) => zip(&shape, a, (exponent.shape(), same_type), |&a, &b| a.power(b)),
+        Ok(same_type) => zip(&shape, a, (exponent.shape(), same_type), |&a, &b| a.power(b))?,
         Err(_) => {
             let exponents = numbers(exponent)?;
-            zip(&shape, a, (exponent.shape(), &exponents), |&a, &b| raised(a, b))
+            zip(&shape, a, (exponent.shape(), &exponents), |&a, &b| raised(a, b))?
         }
     };
     HostTensor::new(shape, output)
