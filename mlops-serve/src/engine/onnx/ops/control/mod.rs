@@ -1,0 +1,5 @@
+//! Branches and loops with graphs inside; sequences and optionals.
+
+use super::Entry;
+
+pub(super) const OPERATORS: &[Entry] = &[];
