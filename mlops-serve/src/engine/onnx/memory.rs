@@ -73,6 +73,22 @@ impl Memory {
         Ok(elements)
     }
 
+    /// Appends elements to a vector.
+    ///
+    /// # Errors
+    /// [`Error::Engine`] when memory does not suffice.
+    pub(crate) fn extend<T: Scalar>(&self, elements: &mut Vec<T>, more: &[T]) -> Result<()> {
+        let bytes = (elements.len() + more.len()).checked_mul(size_of::<T>());
+        if bytes.is_none_or(|bytes| bytes > self.largest) || elements.try_reserve(more.len()).is_err() {
+            let count = elements.len();
+            return Err(Error::engine(format!(
+                "a result of more than {count} elements does not fit in memory"
+            )));
+        }
+        elements.extend_from_slice(more);
+        Ok(())
+    }
+
     /// The free buffer that fits best.
     fn recycled(&mut self, length: usize) -> Option<Vec<f32>> {
         let fits = self.free.iter().enumerate().filter(|(_, buffer)| buffer.capacity() >= length);

@@ -24,6 +24,12 @@ impl From<HostTensor> for Value {
     }
 }
 
+impl From<Vec<HostTensor>> for Value {
+    fn from(tensors: Vec<HostTensor>) -> Self {
+        Self::Sequence(Arc::new(tensors))
+    }
+}
+
 impl Value {
     /// Reads a tensor back from the memory of a device.
     #[cfg(feature = "burn")]
@@ -32,6 +38,14 @@ impl Value {
             *self = Self::Tensor(tensor.download()?);
         }
         Ok(())
+    }
+
+    /// The tensor.
+    pub(crate) fn into_tensor(self) -> Result<HostTensor> {
+        match self {
+            Self::Tensor(tensor) => Ok(tensor),
+            other => Err(Error::engine(format!("a tensor is needed, not {}", other.kind()))),
+        }
     }
 
     fn kind(&self) -> &'static str {
@@ -109,6 +123,14 @@ impl<'a> Inputs<'a> {
         match self.value(index)? {
             Value::Sequence(tensors) => Ok(tensors),
             other => Err(wrong(index, other, "a sequence")),
+        }
+    }
+
+    /// Takes the sequence at that place away: its tensors for changing, in place when nobody else has them.
+    pub(crate) fn take_sequence(&mut self, index: usize) -> Result<Vec<HostTensor>> {
+        match self.take_value(index)? {
+            Value::Sequence(tensors) => Ok(Arc::unwrap_or_clone(tensors)),
+            other => Err(wrong(index, &other, "a sequence")),
         }
     }
 

@@ -84,7 +84,7 @@ impl DeviceTensor {
     pub(crate) fn download(&self) -> Result<HostTensor> {
         let count = element_count(&self.shape)?;
         let flat = Dispatch::float_reshape(self.tensor.clone(), BurnShape::from(vec![count]));
-        let data = BurnTensor::<1>::from_primitive(::burn::tensor::TensorPrimitive::Float(flat))
+        let data = BurnTensor::<1>::from_dispatch(flat)
             .try_into_data()
             .map_err(|cause| Error::unavailable(format!("the device does not give its results: {cause}")))?;
         let elements = data

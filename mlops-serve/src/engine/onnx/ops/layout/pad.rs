@@ -292,7 +292,7 @@ mod tests {
         Some(padded.elements::<i64>().unwrap().to_vec())
     }
 
-    /// Expected values: `numpy.pad` 2.3.
+    /// Expected values: `numpy.pad` 2.4.
     #[test]
     fn pads_longer_than_the_dimension_go_on_as_numpys() {
         let of = |ends, mode| vector(&[1, 2, 3], ends, mode).unwrap();
