@@ -2,7 +2,7 @@
 
 use mlops_core::{Error, Result};
 
-use crate::engine::onnx::ops::support::{Walk, broadcast, reserve};
+use crate::engine::onnx::ops::support::{Walk, broadcast};
 use crate::engine::onnx::ops::{Context, Inputs, Operator, Outputs, Source, one};
 use crate::engine::onnx::tensor::{Data, HostTensor, Scalar, Shape, for_any};
 
@@ -20,13 +20,10 @@ impl Operator for Where {
         let walk = Walk::new(&shape, [condition.shape(), x.shape(), y.shape()]);
         let condition = condition.elements::<bool>()?;
         if let (Data::F32(x), Data::F32(y)) = (x.data(), y.data()) {
-            let memory = match walk.count() {
-                count if count == x.len() || count == y.len() => context.memory.floats(count),
-                count => reserve(count)?,
-            };
+            let memory = context.memory.vector(walk.count())?;
             return one(HostTensor::new(shape, chosen(memory, &walk, condition, x, y))?);
         }
-        one(for_any!(x.data(), |elements| typed(shape, &walk, condition, elements, y))?)
+        one(for_any!(x.data(), |elements| typed(shape, &walk, condition, elements, y, context))?)
     }
 }
 
@@ -36,12 +33,13 @@ fn typed<T: Scalar>(
     condition: &[bool],
     x: &[T],
     y: &HostTensor,
+    context: &mut Context<'_>,
 ) -> Result<HostTensor> {
     let y = y.elements::<T>().map_err(|_| {
         let (x, y) = (T::DTYPE, y.dtype());
         Error::engine(format!("the two tensors to choose from must have one type, not {x} and {y}"))
     })?;
-    HostTensor::new(shape, chosen(reserve(walk.count())?, walk, condition, x, y))
+    HostTensor::new(shape, chosen(context.memory.vector(walk.count())?, walk, condition, x, y))
 }
 
 fn chosen<T: Clone>(mut output: Vec<T>, walk: &Walk<3>, condition: &[bool], x: &[T], y: &[T]) -> Vec<T> {

@@ -3,7 +3,7 @@
 use mlops_core::{Error, Result};
 
 use super::parameters::{Parameters, integers, stored};
-use crate::engine::onnx::ops::support::{around, axis, broadcast, reserve, zip};
+use crate::engine::onnx::ops::support::{around, axis, broadcast, reserve, zip_in};
 use crate::engine::onnx::ops::{Context, Inputs, Operator, Outputs, Source, one};
 use crate::engine::onnx::tensor::{HostTensor, Shape, element_count};
 use crate::kernels::normalize::softmax_axis;
@@ -29,16 +29,16 @@ struct Pairs {
 }
 
 impl Operator for Pairs {
-    fn run(&self, inputs: &mut Inputs<'_>, _: &mut Context<'_>) -> Result<Outputs> {
+    fn run(&self, inputs: &mut Inputs<'_>, context: &mut Context<'_>) -> Result<Outputs> {
         let (a, b) = (inputs.tensor(0)?, inputs.tensor(3)?);
         let shape = broadcast([a.shape(), b.shape()])?;
         let a_reals = dequantized(a, Parameters::of(inputs, 1, 2)?)?;
         let b_reals = dequantized(b, Parameters::of(inputs, 4, 5)?)?;
         let (first, second) = ((a.shape(), &*a_reals), (b.shape(), &*b_reals));
         let reals = if self.product {
-            zip(&shape, first, second, |a, b| a * b)?
+            zip_in(context.memory, &shape, first, second, |a, b| a * b)?
         } else {
-            zip(&shape, first, second, |a, b| a + b)?
+            zip_in(context.memory, &shape, first, second, |a, b| a + b)?
         };
         let data = stored(&reals, Parameters::of(inputs, 6, 7)?, a.dtype())?;
         one(HostTensor::from_data(shape, data)?)
