@@ -32,7 +32,8 @@ def models(size):
         return Reference(name, about, model, sequence_cases(name, sizes.inputs, calls, lengths))
 
     yield reference("lstm", "the last output of one layer", classifier("lstm", "LSTM", sizes))
-    yield reference("gru", "linear before reset, as PyTorch has it", classifier("gru", "GRU", sizes, linear_before_reset=1))
+    model = classifier("gru", "GRU", sizes, linear_before_reset=1)
+    yield reference("gru", "linear before reset, as PyTorch has it", model)
     yield reference("gru_reset_first", "the equations of the paper", classifier("gru_reset_first", "GRU", sizes))
     yield reference("rnn", "plain recurrence", classifier("rnn", "RNN", sizes))
     yield reference("bidirectional_lstm", "two layers, both directions", bidirectional("bidirectional_lstm", sizes))

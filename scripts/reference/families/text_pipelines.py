@@ -17,9 +17,10 @@ OPSETS = {"": 17, "ai.onnx.ml": 3}
 
 
 def models(size):
+    pairs = TfidfVectorizer(lowercase=False, ngram_range=(1, 2), max_features=60)
     vectorizers = [
         ("count_words", "CountVectorizer: words", CountVectorizer(lowercase=False)),
-        ("tfidf_pairs", "TfidfVectorizer: words and pairs of words", TfidfVectorizer(lowercase=False, ngram_range=(1, 2), max_features=60)),
+        ("tfidf_pairs", "TfidfVectorizer: words and pairs of words", pairs),
     ]
     for name, about, vectorizer in vectorizers:
         lines, late = sentences(f"{name} training", 120)

@@ -105,7 +105,7 @@ fn load_and_compare(test: &Path, bytes: &Bytes) -> Result<(), Outcome> {
         if optimized {
             super::optimize::optimize(&mut graph)?;
         }
-        let plan = Plan::new(&graph)?;
+        let plan = Plan::new(&graph, &mut super::ops::build)?;
         for case in 0.. {
             let folder = test.join(format!("test_data_set_{case}"));
             if !folder.is_dir() {

@@ -10,6 +10,7 @@ mod attention;
 mod control;
 mod convolution;
 mod elementwise;
+mod floats;
 mod indexing;
 mod layout;
 mod linear;
@@ -27,6 +28,7 @@ mod signal;
 mod support;
 mod text;
 mod vision;
+mod window;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;

@@ -1,0 +1,339 @@
+//! Trees in memory, and the walks from root to leaf.
+
+use super::{NodeMode, TreeNumber};
+
+/// What a node of [`GeneralNode`] does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Test {
+    Leq,
+    Lt,
+    Gte,
+    Gt,
+    Eq,
+    Neq,
+    /// One of the set of this number.
+    Member(u32),
+    /// The leaf of this number.
+    Leaf(u32),
+}
+
+impl Test {
+    /// The test of a mode; the values of a set are moved to `sets`.
+    pub(super) fn of<T: TreeNumber>(mode: &NodeMode<T>, sets: &mut Vec<Vec<T>>, leaf: u32) -> Self {
+        match mode {
+            NodeMode::BranchLeq => Self::Leq,
+            NodeMode::BranchLt => Self::Lt,
+            NodeMode::BranchGte => Self::Gte,
+            NodeMode::BranchGt => Self::Gt,
+            NodeMode::BranchEq => Self::Eq,
+            NodeMode::BranchNeq => Self::Neq,
+            NodeMode::Member(values) => {
+                sets.push(values.clone());
+                Self::Member(sets.len() as u32 - 1)
+            }
+            NodeMode::Leaf => Self::Leaf(leaf),
+        }
+    }
+}
+
+/// A node as the file has it.
+#[derive(Clone, Debug)]
+pub(super) struct GeneralNode<T> {
+    pub(super) test: Test,
+    pub(super) threshold: T,
+    pub(super) feature: u32,
+    pub(super) true_child: u32,
+    pub(super) false_child: u32,
+    pub(super) missing_goes_true: bool,
+}
+
+impl<T: TreeNumber> GeneralNode<T> {
+    /// The node as `x <= threshold`, equivalent for every `x` but `NaN`: the threshold and the children for true and
+    /// false. Order tests only.
+    fn as_leq(&self) -> (T, u32, u32) {
+        let (yes, no) = (self.true_child, self.false_child);
+        // Below the least number lies none, and no comparison with NaN holds either.
+        let below = if self.threshold.next_down() < self.threshold { self.threshold.next_down() } else { T::NAN };
+        match self.test {
+            _ if self.threshold.is_nan() => (T::NAN, yes, no),
+            Test::Lt => (below, yes, no),
+            Test::Gte => (below, no, yes),
+            Test::Gt => (self.threshold, no, yes),
+            _ => (self.threshold, yes, no),
+        }
+    }
+}
+
+/// The number of the leaf that `row` comes to, step by step as the operator's text has it.
+pub(super) fn walk_general<T: TreeNumber>(
+    nodes: &[GeneralNode<T>],
+    sets: &[Vec<T>],
+    root: u32,
+    row: &[T],
+) -> u32 {
+    let mut at = root;
+    loop {
+        let node = &nodes[at as usize];
+        let x = if let Test::Leaf(_) = node.test { T::NAN } else { row[node.feature as usize] };
+        let holds = match node.test {
+            Test::Leq => x <= node.threshold,
+            Test::Lt => x < node.threshold,
+            Test::Gte => x >= node.threshold,
+            Test::Gt => x > node.threshold,
+            Test::Eq => x == node.threshold,
+            Test::Neq => x != node.threshold,
+            Test::Member(set) => sets[set as usize].contains(&x),
+            Test::Leaf(leaf) => return leaf,
+        };
+        let holds = holds || (node.missing_goes_true && x.is_nan());
+        at = if holds { node.true_child } else { node.false_child };
+    }
+}
+
+/// Trees laid out for rows without `NaN`.
+#[derive(Debug)]
+pub(super) enum Forest<T> {
+    Perfect(Perfect<T>),
+    Compact(Compact<T>),
+}
+
+/// A way from the root of a tree to the slot of a leaf.
+pub(super) trait Walk<T: TreeNumber> {
+    fn slot(&self, tree: usize, row: &[T]) -> usize;
+
+    /// Sets `out[row]` to all `values[slot]` of the row, joined in the order of the trees from zero.
+    #[inline(always)]
+    fn accumulate(
+        &self,
+        trees: usize,
+        values: &[T],
+        rows: &[T],
+        features: usize,
+        out: &mut [T],
+        join: impl Fn(&mut T, T),
+    ) {
+        out.fill(T::default());
+        for tree in 0..trees {
+            for (number, total) in out.iter_mut().enumerate() {
+                let row = &rows[number * features..(number + 1) * features];
+                join(total, values[self.slot(tree, row)]);
+            }
+        }
+    }
+
+    /// Sets `out[row]` to the first of the row's `values[slot]` that none after it is `better` than.
+    #[inline(always)]
+    fn extreme(
+        &self,
+        trees: usize,
+        values: &[T],
+        rows: &[T],
+        features: usize,
+        out: &mut [T],
+        better: impl Fn(T, T) -> bool,
+    ) {
+        for (number, best) in out.iter_mut().enumerate() {
+            let row = &rows[number * features..(number + 1) * features];
+            *best = values[self.slot(0, row)];
+            for tree in 1..trees {
+                let value = values[self.slot(tree, row)];
+                if better(value, *best) {
+                    *best = value;
+                }
+            }
+        }
+    }
+}
+
+/// Something to do with a walk of a depth that is known when it is compiled.
+pub(super) trait VisitWalk<T: TreeNumber> {
+    fn visit(self, walk: impl Walk<T>);
+}
+
+/// Trees padded to the same depth. Node 1 is the root, and below node `n` are `2n`, if `x <= threshold`, and `2n + 1`;
+/// the leaves come after the last level.
+#[derive(Debug)]
+pub(super) struct Perfect<T> {
+    depth: usize,
+    nodes: Vec<PerfectNode<T>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct PerfectNode<T> {
+    threshold: T,
+    feature: u32,
+}
+
+impl<T: TreeNumber> Perfect<T> {
+    /// Lays out trees of order tests, none of them deeper than `depth`; also returns the leaf in each slot.
+    pub(super) fn new(general: &[GeneralNode<T>], roots: &[u32], depth: usize) -> (Self, Vec<u32>) {
+        let width = 1 << depth;
+        let mut nodes = vec![PerfectNode { threshold: T::default(), feature: 0 }; roots.len() * width];
+        let mut leaves = vec![0; roots.len() * width];
+        for (tree, &root) in roots.iter().enumerate() {
+            let mut open = vec![(root, 1_usize)];
+            while let Some((at, place)) = open.pop() {
+                let node = &general[at as usize];
+                if let Test::Leaf(leaf) = node.test {
+                    // All that lies below the leaf's place in the padded tree is the leaf.
+                    let levels = depth - place.ilog2() as usize;
+                    let first = (place << levels) - width;
+                    leaves[tree * width..][first..first + (1 << levels)].fill(leaf);
+                } else {
+                    let (threshold, yes, no) = node.as_leq();
+                    nodes[tree * width + place] = PerfectNode { threshold, feature: node.feature };
+                    open.push((yes, 2 * place));
+                    open.push((no, 2 * place + 1));
+                }
+            }
+        }
+        (Self { depth, nodes }, leaves)
+    }
+
+    /// Calls `visitor` with the walk for the depth of these trees.
+    #[inline(always)]
+    pub(super) fn visit(&self, visitor: impl VisitWalk<T>) {
+        match self.depth {
+            0 => visitor.visit(Levels::<T, 0, 1>::of(self)),
+            1 => visitor.visit(Levels::<T, 1, 2>::of(self)),
+            2 => visitor.visit(Levels::<T, 2, 4>::of(self)),
+            3 => visitor.visit(Levels::<T, 3, 8>::of(self)),
+            4 => visitor.visit(Levels::<T, 4, 16>::of(self)),
+            5 => visitor.visit(Levels::<T, 5, 32>::of(self)),
+            6 => visitor.visit(Levels::<T, 6, 64>::of(self)),
+            7 => visitor.visit(Levels::<T, 7, 128>::of(self)),
+            _ => visitor.visit(Levels::<T, 8, 256>::of(self)),
+        }
+    }
+}
+
+impl<T: TreeNumber> Walk<T> for Perfect<T> {
+    #[inline(always)]
+    fn slot(&self, tree: usize, row: &[T]) -> usize {
+        let width = 1 << self.depth;
+        let nodes = &self.nodes[tree * width..(tree + 1) * width];
+        let mut at = 1;
+        for _ in 0..self.depth {
+            let node = nodes[at];
+            at = 2 * at + usize::from(!is_at_most(row[node.feature as usize], node.threshold));
+        }
+        tree * width + at - width
+    }
+}
+
+/// [`Perfect`] trees of a known depth: `WIDTH` is `2^DEPTH`.
+struct Levels<'a, T, const DEPTH: usize, const WIDTH: usize> {
+    trees: &'a [[PerfectNode<T>; WIDTH]],
+}
+
+impl<'a, T: TreeNumber, const DEPTH: usize, const WIDTH: usize> Levels<'a, T, DEPTH, WIDTH> {
+    fn of(perfect: &'a Perfect<T>) -> Self {
+        Self { trees: perfect.nodes.as_chunks().0 }
+    }
+}
+
+impl<T: TreeNumber, const DEPTH: usize, const WIDTH: usize> Walk<T> for Levels<'_, T, DEPTH, WIDTH> {
+    #[inline(always)]
+    fn slot(&self, tree: usize, row: &[T]) -> usize {
+        let nodes = &self.trees[tree];
+        let mut at = 1;
+        for _ in 0..DEPTH {
+            let node = &nodes[at % WIDTH];
+            at = 2 * at + usize::from(!is_at_most(row[node.feature as usize], node.threshold));
+        }
+        tree * WIDTH + at % WIDTH
+    }
+}
+
+/// Whether `x <= threshold`.
+#[inline(always)]
+fn is_at_most<T: TreeNumber>(x: T, threshold: T) -> bool {
+    x <= threshold
+}
+
+/// Trees of any shape. The children of a node are neighbours: at `below` if not `x <= threshold`, and after it if so.
+/// A leaf is below itself, so that a walk may go on past it.
+#[derive(Debug)]
+pub(super) struct Compact<T> {
+    nodes: Vec<CompactNode<T>>,
+    trees: Vec<CompactTree>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct CompactNode<T> {
+    threshold: T,
+    feature: u32,
+    below: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct CompactTree {
+    root: u32,
+    depth: u32,
+}
+
+/// Steps between two looks at whether the leaf is reached.
+const STRIDE: u32 = 6;
+
+impl<T: TreeNumber> Compact<T> {
+    /// Lays out trees of order tests; also returns the leaf in each slot (zero where there is none).
+    pub(super) fn new(general: &[GeneralNode<T>], roots: &[u32], depths: &[usize]) -> (Self, Vec<u32>) {
+        let mut nodes = Vec::with_capacity(general.len());
+        let mut leaves = Vec::with_capacity(general.len());
+        let mut trees = Vec::with_capacity(roots.len());
+        let empty = CompactNode { threshold: T::NAN, feature: 0, below: 0 };
+        for (&root, &depth) in roots.iter().zip(depths) {
+            trees.push(CompactTree { root: nodes.len() as u32, depth: depth as u32 });
+            nodes.push(empty);
+            leaves.push(0);
+            // Breadth first, so that the upper levels, which every row visits, lie together.
+            let mut open = std::collections::VecDeque::from([(root, nodes.len() - 1)]);
+            while let Some((at, place)) = open.pop_front() {
+                let node = &general[at as usize];
+                if let Test::Leaf(leaf) = node.test {
+                    nodes[place] = CompactNode { below: place as u32, ..empty };
+                    leaves[place] = leaf;
+                } else {
+                    let (threshold, yes, no) = node.as_leq();
+                    let below = nodes.len();
+                    nodes[place] = CompactNode { threshold, feature: node.feature, below: below as u32 };
+                    nodes.extend([empty; 2]);
+                    leaves.extend([0; 2]);
+                    open.push_back((no, below));
+                    open.push_back((yes, below + 1));
+                }
+            }
+        }
+        (Self { nodes, trees }, leaves)
+    }
+
+    #[inline(always)]
+    fn step(&self, at: u32, row: &[T]) -> u32 {
+        let node = &self.nodes[at as usize];
+        // An ensemble of leaves only may come without features.
+        let Some(&x) = row.get(node.feature as usize) else { return at };
+        node.below + u32::from(is_at_most(x, node.threshold))
+    }
+}
+
+impl<T: TreeNumber> Walk<T> for &Compact<T> {
+    #[inline(always)]
+    fn slot(&self, tree: usize, row: &[T]) -> usize {
+        let CompactTree { root, depth } = self.trees[tree];
+        let mut at = root;
+        let mut left = depth;
+        while left > STRIDE {
+            for _ in 0..STRIDE {
+                at = self.step(at, row);
+            }
+            left -= STRIDE;
+            if self.nodes[at as usize].below == at {
+                return at as usize;
+            }
+        }
+        for _ in 0..left {
+            at = self.step(at, row);
+        }
+        at as usize
+    }
+}
