@@ -1,8 +1,9 @@
 //! Serving models inside your own process: engines, executors and fronts.
 //!
-//! * An **engine** computes: `BurnEngine` (feature `cpu`) runs any [burn](https://burn.dev) module on
-//!   a device that is chosen at run time.
-//! * An **executor** turns an engine into a [`Model`](mlops_core::Model): [`Inline`] computes on the calling thread.
+//! * An **engine** computes: `BurnEngine` (feature `cpu`, `wgpu` or `cuda`) runs any [burn](https://burn.dev)
+//!   module on a device that is chosen at run time.
+//! * An **executor** turns an engine into a [`Model`](mlops_core::Model): [`Inline`] computes on the calling
+//!   thread, [`OnWorkers`] on threads of its own behind a bounded queue; [`WarmUp`] runs it before the first request.
 //! * A **front** lets others call models: `http::Server` (feature `http`) speaks the
 //!   [Open Inference Protocol v2](https://github.com/kserve/open-inference-protocol) as an axum router, to
 //!   mount in your own application or to serve alone.
@@ -36,6 +37,9 @@ let app: axum::Router = Server::new()
 //!
 //! # Features
 //! * `cpu` (default): the burn engine on burn's CPU backend.
+//! * `wgpu`: the burn engine on GPUs by Vulkan, Metal or DirectX 12, and on software Vulkan.
+//! * `cuda`: the burn engine on NVIDIA GPUs. It builds without the CUDA toolkit, but downloads a prebuilt LLVM
+//!   (burn's kernel compiler) and needs a C++ compiler.
 //! * `http` (default): the Open Inference Protocol front.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -49,4 +53,4 @@ pub mod http;
 #[cfg(feature = "onnx")]
 mod kernels;
 
-pub use executor::{EngineExt, Inline};
+pub use executor::{EngineExt, Inline, OnWorkers, WarmUp, Workers};

@@ -80,6 +80,16 @@ impl WgpuAdapter {
         }
         Ok(Self(Choice::Named(text.into())))
     }
+
+    #[cfg(feature = "wgpu")]
+    pub(crate) fn as_index(&self) -> Option<usize> {
+        if let Choice::Index(index) = self.0 { Some(index) } else { None }
+    }
+
+    #[cfg(feature = "wgpu")]
+    pub(crate) fn as_name(&self) -> Option<&str> {
+        if let Choice::Named(text) = &self.0 { Some(text) } else { None }
+    }
 }
 
 impl fmt::Display for Device {

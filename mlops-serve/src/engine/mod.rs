@@ -1,7 +1,7 @@
 //! What computes, and where.
 
-#[cfg(feature = "cpu")]
-#[cfg_attr(docsrs, doc(cfg(feature = "cpu")))]
+#[cfg(feature = "burn")]
+#[cfg_attr(docsrs, doc(cfg(any(feature = "cpu", feature = "wgpu", feature = "cuda"))))]
 pub mod burn;
 mod device;
 #[cfg(feature = "onnx")]

@@ -1,13 +1,15 @@
 //! Any [burn](https://burn.dev) module as an [`Engine`].
 
 mod convert;
-mod device;
+mod open;
 mod weights;
 
 use std::fmt;
 
 use ::burn::tensor::{Bool, Int, Tensor as BurnTensor};
 use mlops_core::{Engine, Error, Result, Signature, Tensor, Tensors};
+
+pub use open::AvailableDevice;
 
 pub use crate::engine::{Device, WgpuAdapter};
 pub use weights::{load_burnpack, save_burnpack};

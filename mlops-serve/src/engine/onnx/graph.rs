@@ -103,26 +103,6 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// A node that a rewrite puts in.
-    pub(crate) fn fused(
-        operator: &str,
-        name: &Arc<str>,
-        inputs: impl IntoIterator<Item = Option<ValueId>>,
-        output: ValueId,
-        attributes: impl IntoIterator<Item = (&'static str, Attribute)>,
-    ) -> Self {
-        Self {
-            name: Arc::clone(name),
-            domain: Domain::Fused,
-            operator: operator.into(),
-            opset: 1,
-            inputs: inputs.into_iter().collect(),
-            outputs: vec![Some(output)],
-            attributes: attributes.into_iter().collect(),
-            captured: Vec::new(),
-        }
-    }
-
     /// Whether this is that operator of the default domain.
     pub(crate) fn is(&self, operator: &str) -> bool {
         self.domain == Domain::Onnx && &*self.operator == operator
@@ -169,12 +149,6 @@ pub(crate) enum Attribute {
     Type(Kind),
 }
 
-impl FromIterator<(&'static str, Attribute)> for Attributes {
-    fn from_iter<I: IntoIterator<Item = (&'static str, Attribute)>>(attributes: I) -> Self {
-        Self(attributes.into_iter().map(|(name, attribute)| (name.into(), attribute)).collect())
-    }
-}
-
 macro_rules! typed_attribute {
     ($($name:ident $variant:ident -> $type:ty, $what:literal;)*) => {
         $(
@@ -205,6 +179,10 @@ impl Attributes {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Attribute)> {
         self.0.iter().map(|(name, attribute)| (&**name, attribute))
+    }
+
+    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut Attribute> {
+        self.0.values_mut()
     }
 
     typed_attribute! {

@@ -1,6 +1,8 @@
 //! Any [ONNX](https://onnx.ai) model as an [`Engine`], loaded at run time.
 
 mod decode;
+#[cfg(feature = "burn")]
+mod device;
 mod graph;
 mod memory;
 #[cfg(test)]
@@ -120,7 +122,7 @@ impl OnnxEngine {
         if options.optimizes() {
             optimize::optimize(&mut graph)?;
         }
-        let plan = Plan::new(&graph)?;
+        let plan = plan_for(&graph, &device)?;
         let signature = match declared {
             Some(signature) => signature,
             None => {
@@ -182,7 +184,10 @@ impl OnnxEngine {
         let mut workspace = self.workspace();
         let outputs = self.plan.run(values.into_iter(), &mut workspace, &self.threads, timeline);
         self.workspaces.lock().unwrap_or_else(PoisonError::into_inner).push(workspace);
-        let named = self.output_names.iter().zip(outputs?).map(|(name, value)| match value {
+        let outputs = outputs?;
+        #[cfg(feature = "burn")]
+        let outputs = read_back(outputs)?;
+        let named = self.output_names.iter().zip(outputs).map(|(name, value)| match value {
             Value::Tensor(tensor) => Ok((Arc::clone(name), Tensor::try_from(tensor)?)),
             _ => Err(Error::engine(format!("the output `{name}` is no tensor"))),
         });
@@ -214,6 +219,26 @@ impl Engine for OnnxEngine {
     fn run(&self, inputs: &Tensors) -> Result<Tensors> {
         self.compute(inputs, None)
     }
+}
+
+/// The plan of a graph, for the processor or another device.
+fn plan_for(graph: &Graph, device: &Device) -> Result<Plan> {
+    if *device == Device::Cpu {
+        return Plan::new(graph, &mut ops::build);
+    }
+    #[cfg(feature = "burn")]
+    {
+        let mut placement = device::Placement::on(device)?;
+        Plan::new(graph, &mut |source| placement.build(source))
+    }
+    #[cfg(not(feature = "burn"))]
+    Err(Error::unsupported(format!("this build has no {device}: enable the feature `wgpu` or `cuda`")))
+}
+
+#[cfg(feature = "burn")]
+fn read_back(mut outputs: Vec<Value>) -> Result<Vec<Value>> {
+    outputs.iter_mut().try_for_each(Value::read_back)?;
+    Ok(outputs)
 }
 
 /// Whether the file says of every output which type and shape it has.

@@ -46,7 +46,7 @@ fn run(test: &Path) -> Outcome {
         if optimized && let Err(cause) = super::optimize::optimize(&mut graph) {
             return Outcome::Refused(cause.to_string());
         }
-        let plan = match Plan::new(&graph) {
+        let plan = match Plan::new(&graph, &mut super::ops::build) {
             Ok(plan) => plan,
             Err(cause) => return Outcome::Refused(cause.to_string()),
         };

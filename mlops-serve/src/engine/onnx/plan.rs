@@ -63,6 +63,9 @@ const SPECIALISATIONS: usize = 32;
 /// The most elements of a value that is kept with a specialised plan.
 const KNOWN_ELEMENTS: usize = 1 << 16;
 
+/// Makes the operator of a node.
+pub(crate) type BuildOperator<'a> = dyn FnMut(&Source<'_>) -> Result<Box<dyn Operator>> + 'a;
+
 /// How long each step took.
 pub(crate) type Timeline = Vec<(Arc<str>, Duration)>;
 
@@ -78,7 +81,7 @@ impl Plan {
     ///
     /// # Errors
     /// One that names every node whose operator is missing; or the first node that is malformed.
-    pub(crate) fn new(graph: &Graph) -> Result<Self> {
+    pub(crate) fn new(graph: &Graph, build: &mut BuildOperator<'_>) -> Result<Self> {
         let missing = ops::missing(graph);
         if !missing.is_empty() {
             return Err(Error::unsupported(missing.join("; ")));
@@ -88,7 +91,7 @@ impl Plan {
         let inputs: Vec<usize> = inputs.map(|&input| numbering.slot(input)).collect();
         let mut steps = Vec::with_capacity(graph.nodes.len());
         for node in &graph.nodes {
-            let operator = ops::build(&Source { node, graph })?;
+            let operator = build(&Source { node, graph })?;
             steps.push(Step {
                 operator,
                 label: node.label().into(),

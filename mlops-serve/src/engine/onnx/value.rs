@@ -13,6 +13,9 @@ pub(crate) enum Value {
     Sequence(Arc<Vec<HostTensor>>),
     /// An optional that holds nothing.
     Nothing,
+    /// A tensor in the memory of a GPU.
+    #[cfg(feature = "burn")]
+    Device(super::device::DeviceTensor),
 }
 
 impl From<HostTensor> for Value {
@@ -21,12 +24,37 @@ impl From<HostTensor> for Value {
     }
 }
 
+impl From<Vec<HostTensor>> for Value {
+    fn from(tensors: Vec<HostTensor>) -> Self {
+        Self::Sequence(Arc::new(tensors))
+    }
+}
+
 impl Value {
+    /// Reads a tensor back from the memory of a device.
+    #[cfg(feature = "burn")]
+    pub(crate) fn read_back(&mut self) -> Result<()> {
+        if let Self::Device(tensor) = self {
+            *self = Self::Tensor(tensor.download()?);
+        }
+        Ok(())
+    }
+
+    /// The tensor.
+    pub(crate) fn into_tensor(self) -> Result<HostTensor> {
+        match self {
+            Self::Tensor(tensor) => Ok(tensor),
+            other => Err(Error::engine(format!("a tensor is needed, not {}", other.kind()))),
+        }
+    }
+
     fn kind(&self) -> &'static str {
         match self {
             Self::Tensor(_) => "a tensor",
             Self::Sequence(_) => "a sequence",
             Self::Nothing => "an empty optional",
+            #[cfg(feature = "burn")]
+            Self::Device(_) => "a tensor on the device",
         }
     }
 }
@@ -98,9 +126,32 @@ impl<'a> Inputs<'a> {
         }
     }
 
+    /// Takes the sequence at that place away: its tensors for changing, in place when nobody else has them.
+    pub(crate) fn take_sequence(&mut self, index: usize) -> Result<Vec<HostTensor>> {
+        match self.take_value(index)? {
+            Value::Sequence(tensors) => Ok(Arc::unwrap_or_clone(tensors)),
+            other => Err(wrong(index, &other, "a sequence")),
+        }
+    }
+
     /// Whatever is at that place.
     pub(crate) fn value(&self, index: usize) -> Result<&Value> {
         self.0.get(index).and_then(Option::as_ref).ok_or_else(|| missing(index))
+    }
+
+    /// Whether any of them is in the memory of a device.
+    #[cfg(feature = "burn")]
+    pub(crate) fn any_on_device(&self) -> bool {
+        self.0.iter().any(|value| matches!(value, Some(Value::Device(_))))
+    }
+
+    /// Reads back what is in the memory of a device.
+    #[cfg(feature = "burn")]
+    pub(crate) fn read_back(&mut self) -> Result<()> {
+        for value in self.0.iter_mut().flatten() {
+            value.read_back()?;
+        }
+        Ok(())
     }
 
     /// Takes whatever is at that place away.

@@ -13,7 +13,7 @@ const LARGEST: usize = 1 << 24;
 
 /// Replaces nodes by constants where everything they read is one. A node that fails is left to fail at run time.
 pub(super) fn fold_constants(graph: &mut Graph) -> Result<()> {
-    let mut memory = Memory::default();
+    let mut memory = Memory::bounded(LARGEST * size_of::<i64>());
     let threads = Threads::single();
     let nodes = std::mem::take(&mut graph.nodes);
     for node in nodes {

@@ -4,7 +4,7 @@
 //! reshape an activation. Their results follow from the shapes of the inputs, so they need to run only once for
 //! each combination of shapes.
 
-use crate::engine::onnx::graph::{Domain, Graph, Kind, Node, ValueId};
+use crate::engine::onnx::graph::{Attribute, Domain, Graph, Kind, Node, ValueId};
 
 /// What the shapes of the graph's inputs say about a value.
 #[derive(Debug, Clone, Copy, Default)]
@@ -55,17 +55,23 @@ fn shape(node: &Node, values: &[Determined]) -> bool {
     node.inputs.iter().enumerate().all(determined)
 }
 
+/// Whether the node, or one of a graph inside it, gives something else each time.
 fn is_random(node: &Node) -> bool {
-    node.domain == Domain::Onnx
-        && matches!(
-            &*node.operator,
-            "RandomNormal"
-                | "RandomNormalLike"
-                | "RandomUniform"
-                | "RandomUniformLike"
-                | "Bernoulli"
-                | "Multinomial"
-        )
+    let inside = node.attributes.iter().any(|(_, attribute)| match attribute {
+        Attribute::Graph(graph) => graph.nodes.iter().any(is_random),
+        _ => false,
+    });
+    inside
+        || node.domain == Domain::Onnx
+            && matches!(
+                &*node.operator,
+                "RandomNormal"
+                    | "RandomNormalLike"
+                    | "RandomUniform"
+                    | "RandomUniformLike"
+                    | "Bernoulli"
+                    | "Multinomial"
+            )
 }
 
 /// Whether the shape of an output depends on the elements of an input.

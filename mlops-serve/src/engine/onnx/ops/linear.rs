@@ -1,5 +1,0 @@
-//! Matrix products.
-
-use super::Entry;
-
-pub(super) const OPERATORS: &[Entry] = &[];

@@ -1,5 +1,0 @@
-//! Pooling.
-
-use super::Entry;
-
-pub(super) const OPERATORS: &[Entry] = &[];

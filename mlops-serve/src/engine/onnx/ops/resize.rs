@@ -1,5 +1,0 @@
-//! Resizing and sampling.
-
-use super::Entry;
-
-pub(super) const OPERATORS: &[Entry] = &[];
