@@ -9,8 +9,8 @@ from onnxmltools.convert.common.data_types import FloatTensorType as MlFloat
 from skl2onnx import to_onnx
 from skl2onnx.common.data_types import FloatTensorType, StringTensorType
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import (GradientBoostingClassifier, GradientBoostingRegressor, HistGradientBoostingClassifier,
-                              IsolationForest, RandomForestClassifier, RandomForestRegressor, VotingClassifier)
+from sklearn.ensemble import (GradientBoostingClassifier, GradientBoostingRegressor, IsolationForest,
+                              RandomForestClassifier, RandomForestRegressor, VotingClassifier)
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, SGDClassifier
@@ -122,7 +122,10 @@ def words(vectorizer):
         model = make_pipeline(vectorizer, LogisticRegression())
         model.fit(texts[:, 0], random.integers(0, 2, len(texts)))
         types = [("text", StringTensorType([None, 1]))]
-        return to_onnx(model, initial_types=types, target_opset={"": 18, "ai.onnx.ml": 3}), {"text": texts}
+        # the locale is one that every system has
+        options = {id(vectorizer): {"locale": "C.UTF-8"}}
+        converted = to_onnx(model, initial_types=types, target_opset={"": 18, "ai.onnx.ml": 3}, options=options)
+        return converted, {"text": texts}
 
     return make
 
@@ -161,14 +164,13 @@ EXPORTS = {
     "random forest doubles": doubles(RandomForestClassifier(10, max_depth=6), 3),
     "random forest regression": plain(RandomForestRegressor(20, max_depth=6), 0),
     "tree": plain(DecisionTreeClassifier(max_depth=5), 3),
-    "tree regression": doubles(DecisionTreeRegressor(max_depth=5), 0),
+    "tree regression": plain(DecisionTreeRegressor(max_depth=5), 0),
     "boosting": plain(GradientBoostingClassifier(n_estimators=20), 2),
     "boosting several": plain(GradientBoostingClassifier(n_estimators=10), 3),
     "boosting regression": plain(GradientBoostingRegressor(n_estimators=20), 0),
-    "histogram boosting": plain(HistGradientBoostingClassifier(max_iter=10), 2),
     "voting": plain(VotingClassifier([("a", LogisticRegression()), ("b", DecisionTreeClassifier(max_depth=3))],
-                                     voting="soft"), 2),
-    "isolation forest": plain(IsolationForest(10), 0),
+                                     voting="soft", flatten_transform=False), 2),
+    "isolation forest": plain(IsolationForest(n_estimators=10), 0),
     "neighbours": plain(KNeighborsClassifier(3), 3),
     "neighbours regression": plain(KNeighborsRegressor(3), 0),
     "naive bayes": plain(GaussianNB(), 3),

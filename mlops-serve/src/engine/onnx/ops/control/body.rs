@@ -39,7 +39,7 @@ impl Body {
         let captured = graph.captures.iter().map(|(index, _)| node.inputs.len() + index).collect();
         let kinds = |ids: &[ValueId]| ids.iter().map(|id| graph.values[id.0].kind.clone()).collect();
         Ok(Self {
-            plan: Plan::new(&graph)?,
+            plan: Plan::new(&graph, &mut crate::engine::onnx::ops::build)?,
             inputs: kinds(&graph.inputs),
             outputs: kinds(&graph.outputs),
             captured,
