@@ -50,7 +50,7 @@ impl Common {
                 let shape = broadcast([padding.shape(), bias.shape()])?;
                 let (a, b) =
                     ((padding.shape(), padding.elements::<f32>()?), (bias.shape(), bias.elements::<f32>()?));
-                sum = HostTensor::new(shape.clone(), zip(&shape, a, b, |a: &f32, b: &f32| a + b))?;
+                sum = HostTensor::new(shape.clone(), zip(&shape, a, b, |a: &f32, b: &f32| a + b)?)?;
                 Some(&sum)
             }
             (Some(padding), None) => Some(padding),
@@ -363,9 +363,7 @@ impl Operator for PackedAttention {
             self.wants_present,
             context,
         )?;
-        if let (Some(Value::Tensor(values)), Some(Value::Tensor(keys))) =
-            (outputs.pop().filter(|_| outputs.len() == 2), outputs.get(1))
-        {
+        if let [_, Value::Tensor(keys), Value::Tensor(values)] = outputs.as_slice() {
             let mut both = keys.elements::<f32>()?.to_vec();
             both.extend_from_slice(values.elements::<f32>()?);
             let present = HostTensor::new([2, batch, heads, sizes.keys, sizes.dim].as_slice(), both)?;
