@@ -281,7 +281,8 @@ impl HeadBlock<'_> {
         let wide = 4 * lanes;
         let mut column = 0;
         while column < value_dim {
-            let end = if column + wide <= value_dim { column + wide } else { (column + lanes).min(value_dim) };
+            let end =
+                if column + wide <= value_dim { column + wide } else { (column + lanes).min(value_dim) };
             let mut sums = [Vector::zero(simd); 4];
             for (number, &score) in scores.iter().enumerate() {
                 let weight = Vector::splat(simd, score);
@@ -331,22 +332,19 @@ impl HeadBlock<'_> {
             transposed.fill(0.0);
         }
         let source = self.query.data.get(self.first_query * self.query.stride..).unwrap_or(&[]);
-        transpose_matrix(source, dim, queries, self.query.stride, transposed, block);
+        transpose_matrix(simd, source, dim, queries, self.query.stride, transposed, block);
         let factor = Vector::splat(simd, scale);
         for values in S::as_mut_simd_f32s(transposed).0 {
             *values = (Vector::new(simd, *values) * factor).lanes();
         }
 
-        let mut state = [OnlineSoftmax::new(simd); REGISTERS];
+        let mut state = OnlineSoftmax::<S, REGISTERS>::new(simd);
         let keys = self.visible(self.first_query + queries - 1);
         for first in (0..keys).step_by(key_block) {
             let count = key_block.min(keys - first);
             multiply_keys::<S, REGISTERS>(simd, transposed, self.key, first, count, dim, scores);
             self.adjust_scores::<S, REGISTERS>(simd, first, count, queries, mask_block, scores);
-            let mut rescale = [Vector::zero(simd); REGISTERS];
-            for (register, (state, rescale)) in state.iter_mut().zip(&mut rescale).enumerate() {
-                *rescale = state.absorb::<REGISTERS>(simd, &mut scores[..count * block], register);
-            }
+            let rescale = state.absorb(simd, &mut scores[..count * block]);
             let packed = if width == value_dim && self.value.stride == value_dim {
                 &self.value.data[first * value_dim..][..count * value_dim]
             } else {
@@ -368,7 +366,7 @@ impl HeadBlock<'_> {
             multiply_values(simd, &scores[..count * block], block, packed, width, first == 0, totals);
         }
 
-        let inverse = state.map(|state| Vector::splat(simd, 1.0) / state.sum);
+        let inverse = state.sum.map(|sum| Vector::splat(simd, 1.0) / sum);
         for (number, totals) in totals.chunks_exact(width).take(queries).enumerate() {
             let factor = Vector::splat(simd, lane(simd, inverse[number / lanes], number % lanes));
             let out = &mut self.out[number * self.out_stride..][..value_dim];
@@ -401,7 +399,8 @@ impl HeadBlock<'_> {
         }
         if let Some(mask) = self.mask {
             if mask.stride == 0 {
-                for (scores, &summand) in scores.chunks_exact_mut(block).zip(&mask.data[first_key..][..count]) {
+                for (scores, &summand) in scores.chunks_exact_mut(block).zip(&mask.data[first_key..][..count])
+                {
                     let summand = Vector::splat(simd, summand);
                     for score in S::as_mut_simd_f32s(scores).0 {
                         *score = (Vector::new(simd, *score) + summand).lanes();
@@ -412,9 +411,11 @@ impl HeadBlock<'_> {
                     mask_block.fill(0.0);
                 }
                 let source = &mask.data[self.first_query * mask.stride + first_key..];
-                transpose_matrix(source, count, queries, mask.stride, mask_block, block);
+                transpose_matrix(simd, source, count, queries, mask.stride, mask_block, block);
                 let summands = S::as_simd_f32s(&mask_block[..count * block]).0;
-                for (score, &summand) in S::as_mut_simd_f32s(&mut scores[..count * block]).0.iter_mut().zip(summands) {
+                for (score, &summand) in
+                    S::as_mut_simd_f32s(&mut scores[..count * block]).0.iter_mut().zip(summands)
+                {
                     *score = (Vector::new(simd, *score) + Vector::new(simd, summand)).lanes();
                 }
             }
@@ -468,39 +469,49 @@ fn dot<S: Simd>(simd: S, a: &[f32], b: &[f32]) -> f32 {
     (sums[0] + sums[1]).sum()
 }
 
-/// Running maximum and sum of one register of queries.
+/// Running maximum and sum of each query.
 #[derive(Clone, Copy)]
-struct OnlineSoftmax<S: Simd> {
-    largest: Vector<S>,
-    sum: Vector<S>,
+struct OnlineSoftmax<S: Simd, const REGISTERS: usize> {
+    largest: [Vector<S>; REGISTERS],
+    sum: [Vector<S>; REGISTERS],
 }
 
-impl<S: Simd> OnlineSoftmax<S> {
+impl<S: Simd, const REGISTERS: usize> OnlineSoftmax<S, REGISTERS> {
     #[inline(always)]
     fn new(simd: S) -> Self {
-        Self { largest: Vector::splat(simd, f32::NEG_INFINITY), sum: Vector::zero(simd) }
+        let largest = [Vector::splat(simd, f32::NEG_INFINITY); REGISTERS];
+        Self { largest, sum: [Vector::zero(simd); REGISTERS] }
     }
 
-    /// Replaces the scores in one register column of `[keys, REGISTERS]` by `e^(score - largest)`; returns what all that
-    /// was summed before is to be multiplied with.
+    /// Replaces the scores of a block of keys by `e^(score - largest)`; returns what all that was summed before is to be
+    /// multiplied with.
     #[inline(always)]
-    fn absorb<const REGISTERS: usize>(&mut self, simd: S, scores: &mut [f32], register: usize) -> Vector<S> {
+    fn absorb(&mut self, simd: S, scores: &mut [f32]) -> [Vector<S>; REGISTERS] {
         let rows = pulp::as_arrays_mut::<REGISTERS, _>(S::as_mut_simd_f32s(scores).0).0;
         let mut largest = self.largest;
         for row in rows.iter() {
-            largest = largest.at_least(Vector::new(simd, row[register]));
+            for (largest, &score) in largest.iter_mut().zip(row) {
+                *largest = largest.at_least(Vector::new(simd, score));
+            }
         }
         // Where nothing is visible yet, there is nothing to take away.
-        let nothing = largest.is_equal(largest.constant(f32::NEG_INFINITY));
-        let offset = nothing.select(Vector::zero(simd), largest);
-        let rescale = exponential_of_negative(self.largest - offset);
-        let mut sum = Vector::zero(simd);
+        let offset = largest.map(|largest| {
+            let nothing = largest.is_equal(largest.constant(f32::NEG_INFINITY));
+            nothing.select(Vector::zero(simd), largest)
+        });
+        let mut sums = [Vector::zero(simd); REGISTERS];
         for row in rows {
-            let e = exponential_of_negative(Vector::new(simd, row[register]) - offset);
-            row[register] = e.lanes();
-            sum += e;
+            for ((score, sum), &offset) in row.iter_mut().zip(&mut sums).zip(&offset) {
+                let e = exponential_of_negative(Vector::new(simd, *score) - offset);
+                *score = e.lanes();
+                *sum += e;
+            }
         }
-        self.sum = self.sum.mul_add(rescale, sum);
+        let mut rescale = [Vector::zero(simd); REGISTERS];
+        for register in 0..REGISTERS {
+            rescale[register] = exponential_of_negative(self.largest[register] - offset[register]);
+            self.sum[register] = self.sum[register].mul_add(rescale[register], sums[register]);
+        }
         self.largest = largest;
         rescale
     }
@@ -605,7 +616,9 @@ fn multiply_value_panel<S: Simd, const QUERIES: usize, const REGISTERS: usize>(
         let mut sums = [[Vector::zero(simd); REGISTERS]; QUERIES];
         for (weights, values) in weights.chunks_exact(block).zip(values.chunks_exact(width)) {
             let Some(weights) = weights[query..].first_chunk::<QUERIES>() else { return };
-            let Some(values) = S::as_simd_f32s(&values[column..end]).0.first_chunk::<REGISTERS>() else { return };
+            let Some(values) = S::as_simd_f32s(&values[column..end]).0.first_chunk::<REGISTERS>() else {
+                return;
+            };
             for (&weight, sums) in weights.iter().zip(&mut sums) {
                 let weight = Vector::splat(simd, weight);
                 for (sum, &value) in sums.iter_mut().zip(values) {
@@ -626,6 +639,7 @@ fn multiply_value_panel<S: Simd, const QUERIES: usize, const REGISTERS: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::vector::instruction_sets::on_every_instruction_set;
 
     fn data(length: usize, seed: u64) -> Vec<f32> {
         let mut state = seed * 2 + 1;
@@ -660,18 +674,25 @@ mod tests {
                         .map(|j| {
                             let dot: f64 = (0..a.dim).map(|d| at(query, h, i, d) * at(key, kh, j, d)).sum();
                             let score = dot * f64::from(a.scale);
-                            let score = a.soft_cap.map_or(score, |cap| f64::from(cap) * (score / f64::from(cap)).tanh());
+                            let score = a
+                                .soft_cap
+                                .map_or(score, |cap| f64::from(cap) * (score / f64::from(cap)).tanh());
                             score
                                 + mask.map_or(0.0, |m| {
-                                    f64::from(m.data[b * m.batch_stride + h * m.head_stride + i * m.row_stride + j])
+                                    f64::from(
+                                        m.data[b * m.batch_stride + h * m.head_stride + i * m.row_stride + j],
+                                    )
                                 })
                         })
                         .collect();
                     let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
                     let sum: f64 = scores.iter().map(|s| (s - largest).exp()).sum();
                     for d in 0..a.value_dim {
-                        let total: f64 =
-                            scores.iter().enumerate().map(|(j, s)| (s - largest).exp() * at(value, kh, j, d)).sum();
+                        let total: f64 = scores
+                            .iter()
+                            .enumerate()
+                            .map(|(j, s)| (s - largest).exp() * at(value, kh, j, d))
+                            .sum();
                         let place = match layout {
                             Layout::HeadsFirst => ((b * a.heads + h) * a.queries + i) * a.value_dim + d,
                             Layout::RowsFirst => ((b * a.queries + i) * a.heads + h) * a.value_dim + d,
@@ -720,98 +741,117 @@ mod tests {
             a.run(query, key, value, mask, &mut out, layout, threads);
             let exact = oracle(a, [query, key, value], mask, layout);
             for (i, (&ours, exact)) in out.iter().zip(exact).enumerate() {
-                assert!((f64::from(ours) - exact).abs() < 2e-5, "{a:?} {layout:?} mask {mask_kind} [{i}]: {ours} {exact}");
+                assert!(
+                    (f64::from(ours) - exact).abs() < 2e-5,
+                    "{a:?} {layout:?} mask {mask_kind} [{i}]: {ours} {exact}"
+                );
             }
         }
     }
 
     #[test]
     fn attention_agrees_with_its_formula() {
-        let base = Attention {
-            batch: 2,
-            heads: 4,
-            key_heads: 4,
-            queries: 1,
-            keys: 1,
-            dim: 8,
-            value_dim: 8,
-            scale: 0.35,
-            causal_past: None,
-            soft_cap: None,
-        };
-        let single = Threads::single();
-        for (queries, keys) in [(1, 1), (1, 40), (3, 7), (4, 9), (17, 33), (40, 300), (70, 70), (130, 20), (5, 700)] {
-            for (dim, value_dim) in [(8, 8), (32, 32), (64, 64), (5, 19), (33, 1), (16, 100)] {
-                for mask in 0..4 {
-                    check(&Attention { queries, keys, dim, value_dim, ..base }, mask, &single);
+        on_every_instruction_set(|| {
+            let base = Attention {
+                batch: 2,
+                heads: 4,
+                key_heads: 4,
+                queries: 1,
+                keys: 1,
+                dim: 8,
+                value_dim: 8,
+                scale: 0.35,
+                causal_past: None,
+                soft_cap: None,
+            };
+            let single = Threads::single();
+            for (queries, keys) in
+                [(1, 1), (1, 40), (3, 7), (4, 9), (17, 33), (40, 300), (70, 70), (130, 20), (5, 700)]
+            {
+                for (dim, value_dim) in [(8, 8), (32, 32), (64, 64), (5, 19), (33, 1), (16, 100)] {
+                    for mask in 0..4 {
+                        check(&Attention { queries, keys, dim, value_dim, ..base }, mask, &single);
+                    }
+                    let grouped = Attention {
+                        queries,
+                        keys,
+                        dim,
+                        value_dim,
+                        key_heads: 2,
+                        soft_cap: Some(1.5),
+                        ..base
+                    };
+                    check(&grouped, 0, &single);
+                    check(&Attention { causal_past: Some(0), ..grouped }, 0, &single);
+                    check(&Attention { causal_past: Some(6), key_heads: 1, ..grouped }, 0, &single);
                 }
-                let grouped = Attention { queries, keys, dim, value_dim, key_heads: 2, soft_cap: Some(1.5), ..base };
-                check(&grouped, 0, &single);
-                check(&Attention { causal_past: Some(0), ..grouped }, 0, &single);
-                check(&Attention { causal_past: Some(6), key_heads: 1, ..grouped }, 0, &single);
             }
-        }
-        let two = Threads::new(2).unwrap();
-        check(&Attention { queries: 200, keys: 150, dim: 64, value_dim: 64, ..base }, 1, &two);
+            let two = Threads::new(2).unwrap();
+            check(&Attention { queries: 200, keys: 150, dim: 64, value_dim: 64, ..base }, 1, &two);
+        });
     }
 
     #[test]
     fn large_scores_do_not_overflow() {
-        let a = Attention {
-            batch: 1,
-            heads: 1,
-            key_heads: 1,
-            queries: 20,
-            keys: 400,
-            dim: 16,
-            value_dim: 16,
-            scale: 400.0,
-            causal_past: None,
-            soft_cap: None,
-        };
-        let q = data(20 * 16, 3);
-        let k = data(400 * 16, 5);
-        let v = data(400 * 16, 7);
-        let [query, key, value] = [
-            Heads::heads_first(&q, 1, 20, 16),
-            Heads::heads_first(&k, 1, 400, 16),
-            Heads::heads_first(&v, 1, 400, 16),
-        ];
-        let mut out = vec![0.0; 20 * 16];
-        a.run(query, key, value, None, &mut out, Layout::HeadsFirst, &Threads::single());
-        let exact = oracle(&a, [query, key, value], None, Layout::HeadsFirst);
-        for (&ours, exact) in out.iter().zip(exact) {
-            assert!((f64::from(ours) - exact).abs() < 2e-3, "{ours} {exact}");
-        }
-    }
-
-    #[test]
-    fn a_query_that_sees_nothing_gets_nan_and_the_others_do_not() {
-        for queries in [2, 6, 40] {
+        on_every_instruction_set(|| {
             let a = Attention {
                 batch: 1,
                 heads: 1,
                 key_heads: 1,
-                queries,
-                keys: 300,
-                dim: 4,
-                value_dim: 4,
-                scale: 1.0,
+                queries: 20,
+                keys: 400,
+                dim: 16,
+                value_dim: 16,
+                scale: 400.0,
                 causal_past: None,
                 soft_cap: None,
             };
-            let x = data(300 * 4, 3);
-            let mut mask = vec![0.0; queries * 300];
-            mask[..300].fill(f32::NEG_INFINITY);
-            // The second sees the last key only.
-            mask[300..599].fill(f32::NEG_INFINITY);
-            let rows = Heads::heads_first(&x, 1, 300, 4);
-            let mask = Mask { data: &mask, batch_stride: 0, head_stride: 0, row_stride: 300 };
-            let mut out = vec![0.0; queries * 4];
-            a.run(rows, rows, rows, Some(mask), &mut out, Layout::HeadsFirst, &Threads::single());
-            assert!(out[..4].iter().all(|x| x.is_nan()));
-            assert!(out[4..8].iter().zip(&x[299 * 4..]).all(|(a, b)| (a - b).abs() < 1e-6));
-            assert!(out[4..].iter().all(|x| !x.is_nan()));
-        }
+            let q = data(20 * 16, 3);
+            let k = data(400 * 16, 5);
+            let v = data(400 * 16, 7);
+            let [query, key, value] = [
+                Heads::heads_first(&q, 1, 20, 16),
+                Heads::heads_first(&k, 1, 400, 16),
+                Heads::heads_first(&v, 1, 400, 16),
+            ];
+            let mut out = vec![0.0; 20 * 16];
+            a.run(query, key, value, None, &mut out, Layout::HeadsFirst, &Threads::single());
+            let exact = oracle(&a, [query, key, value], None, Layout::HeadsFirst);
+            for (&ours, exact) in out.iter().zip(exact) {
+                assert!((f64::from(ours) - exact).abs() < 2e-3, "{ours} {exact}");
+            }
+        });
+    }
+
+    #[test]
+    fn a_query_that_sees_nothing_gets_nan_and_the_others_do_not() {
+        on_every_instruction_set(|| {
+            for queries in [2, 6, 40] {
+                let a = Attention {
+                    batch: 1,
+                    heads: 1,
+                    key_heads: 1,
+                    queries,
+                    keys: 300,
+                    dim: 4,
+                    value_dim: 4,
+                    scale: 1.0,
+                    causal_past: None,
+                    soft_cap: None,
+                };
+                let x = data(300 * 4, 3);
+                let mut mask = vec![0.0; queries * 300];
+                mask[..300].fill(f32::NEG_INFINITY);
+                // The second sees the last key only.
+                mask[300..599].fill(f32::NEG_INFINITY);
+                let rows = Heads::heads_first(&x, 1, 300, 4);
+                let mask = Mask { data: &mask, batch_stride: 0, head_stride: 0, row_stride: 300 };
+                let mut out = vec![0.0; queries * 4];
+                a.run(rows, rows, rows, Some(mask), &mut out, Layout::HeadsFirst, &Threads::single());
+                assert!(out[..4].iter().all(|x| x.is_nan()));
+                assert!(out[4..8].iter().zip(&x[299 * 4..]).all(|(a, b)| (a - b).abs() < 1e-6));
+                assert!(out[4..].iter().all(|x| !x.is_nan()));
+            }
+        });
     }
 }

@@ -4,6 +4,7 @@
 //! depthwise convolutions, and matrix multiplication on patches gathered on the fly for the rest.
 
 mod depthwise;
+mod depthwise_blocked;
 mod general;
 mod implicit_gemm;
 mod phases;

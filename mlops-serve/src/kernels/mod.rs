@@ -8,6 +8,7 @@ pub(crate) mod gemm;
 pub(crate) mod math;
 pub(crate) mod normalize;
 pub(crate) mod parallel;
+pub(crate) mod pool;
 pub(crate) mod recurrent;
 pub(crate) mod reduce;
 pub(crate) mod shuffle;

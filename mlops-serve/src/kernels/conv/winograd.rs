@@ -24,6 +24,10 @@ use crate::kernels::shuffle::interleave;
 /// Depth of a block of the products: a panel block stays in the first-level cache.
 const DEPTH_BLOCK: usize = 256;
 
+/// Values between the elements of transformed inputs: without them, a power of two as number of channels would put all
+/// elements of a tile into the same set of the cache.
+const SKEW: usize = 48;
+
 /// The step of the tiles that pays for a convolution, if any.
 pub(crate) fn tile(shape: &Shape<'_>, in_channels: usize, out_channels: usize) -> Option<usize> {
     let geometry = shape.geometry;
@@ -195,7 +199,7 @@ impl WinogradWeights {
         let together = if threads.count() == 1 { 1 } else { panels.min(4 * threads.count()) };
         let shares = if threads.count() == 1 { 1 } else { 4 * threads.count() };
         let elements = SIDE * SIDE;
-        let inputs_len = elements * self.in_channels * width;
+        let inputs_len = elements * (self.in_channels * width + SKEW);
         let product_len = (self.out_channels + MAX_TILE_ROWS) * width;
         let scratch = aligned_scratch(scratch, together * (inputs_len + elements * product_len));
         let (inputs, products) = scratch.split_at_mut(together * inputs_len);
@@ -213,7 +217,8 @@ impl WinogradWeights {
                 parts.resize_with(self.in_channels.div_ceil(channels), || {
                     std::array::from_fn(|_| Default::default())
                 });
-                for (element, inputs) in inputs.chunks_exact_mut(self.in_channels * width).enumerate() {
+                for (element, inputs) in inputs.chunks_exact_mut(self.in_channels * width + SKEW).enumerate()
+                {
                     let inputs = &mut inputs[..self.in_channels * stored];
                     for (parts, inputs) in parts.iter_mut().zip(inputs.chunks_mut(channels * stored)) {
                         parts[element] = inputs;
@@ -242,7 +247,7 @@ impl WinogradWeights {
                     let (panel, element) = (index / elements, index % elements);
                     let (first, end) = tiles_of(first_panel + panel);
                     let vectors = panel_vectors(end - first, lanes);
-                    let inputs = &inputs[panel * inputs_len + element * self.in_channels * width..];
+                    let inputs = &inputs[panel * inputs_len + element * (self.in_channels * width + SKEW)..];
                     let inputs = &inputs[..self.in_channels * vectors * lanes];
                     arch.dispatch(Product { weights: self, element, vectors, inputs, product });
                 },
@@ -329,13 +334,9 @@ impl<const SIDE: usize, const STEP: usize> WithSimd for &mut Inputs<'_, SIDE, ST
     fn with_simd<S: Simd>(self, simd: S) {
         // The rows of the input under the rows of tiles that the panel touches.
         let rows = self.first / self.grid_width..(self.end - 1) / self.grid_width + 1;
-        let [top, left, ..] = self.shape.geometry.pads;
+        let (layout, skipped) =
+            PhaseLayout::of_rows(self.shape, [STEP; 2], [SIDE; 2], rows.clone(), self.grid_width);
         let [height, width] = self.shape.input;
-        let above = top.saturating_sub(rows.start * STEP);
-        let skipped = (rows.start * STEP).saturating_sub(top).min(height);
-        let window = [height - skipped, width];
-        let grid = [rows.len(), self.grid_width];
-        let layout = PhaseLayout::new(window, [above, left], [STEP; 2], [SIDE; 2], grid);
         let offsets: [[usize; SIDE]; SIDE] =
             std::array::from_fn(|i| std::array::from_fn(|j| layout.offset(i, j)));
         // Some channels are filled before the first is read: a vector just written piece by piece is slow to read.
