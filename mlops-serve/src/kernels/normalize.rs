@@ -261,7 +261,7 @@ fn scale_and_add<S: Simd>(simd: S, scale: f32, mask: &[f32], row: &mut [f32]) {
 
 /// Replaces the values by `e^(x - largest)` and returns their sum.
 #[inline(always)]
-fn exponentiate_row<S: Simd>(simd: S, largest: f32, row: &mut [f32]) -> f32 {
+pub(crate) fn exponentiate_row<S: Simd>(simd: S, largest: f32, row: &mut [f32]) -> f32 {
     let (body, tail) = S::as_mut_simd_f32s(row);
     let offset = Vector::splat(simd, largest);
     let mut sums = [Vector::zero(simd); 2];
