@@ -50,7 +50,7 @@ impl Common {
                 let shape = broadcast([padding.shape(), bias.shape()])?;
                 let (a, b) =
                     ((padding.shape(), padding.elements::<f32>()?), (bias.shape(), bias.elements::<f32>()?));
-                sum = HostTensor::new(shape.clone(), zip(&shape, a, b, |a: &f32, b: &f32| a + b))?;
+                sum = HostTensor::new(shape.clone(), zip(&shape, a, b, |a: &f32, b: &f32| a + b)?)?;
                 Some(&sum)
             }
             (Some(padding), None) => Some(padding),
