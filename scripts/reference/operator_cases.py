@@ -1,4 +1,4 @@
-"""Random small models of operators of ai.onnx, with what onnxruntime makes of random inputs.
+"""Random small models of operators of ai.onnx and com.microsoft, with what onnxruntime makes of random inputs.
 
     python scripts/reference/operator_cases.py OUTDIR [--count N] [--budget BYTES] [--only NAME]
 
@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from ml.cases import Skip, run, write
-from operators import control, indexing, layout, signal
+from operators import contrib, control, indexing, layout, signal
 
-FAMILIES = {"layout": layout, "indexing": indexing, "control": control, "signal": signal}
+FAMILIES = {"layout": layout, "indexing": indexing, "control": control, "signal": signal, "contrib": contrib}
 
 
 def main() -> None:

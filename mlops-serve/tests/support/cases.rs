@@ -59,6 +59,7 @@ impl Reader<'_> {
         let tensor = match dtype {
             1 => numbers!(f32),
             2 => numbers!(u8),
+            3 => numbers!(i8),
             5 => numbers!(i16),
             6 => numbers!(i32),
             7 => numbers!(i64),
