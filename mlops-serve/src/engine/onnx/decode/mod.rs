@@ -5,6 +5,7 @@ mod builder;
 mod external;
 mod function;
 mod kind;
+mod size;
 mod tensor;
 
 use bytes::Bytes;
@@ -48,6 +49,7 @@ pub(crate) fn parse(bytes: &Bytes) -> Result<ModelProto> {
     if bytes.is_empty() {
         return Err(Error::invalid_input("the ONNX file is empty"));
     }
+    size::check(bytes)?;
     ModelProto::decode(bytes.clone()).map_err(|cause| {
         Error::invalid_input("this is not an ONNX file, or it is cut short or damaged").with_source(cause)
     })
