@@ -14,7 +14,7 @@ use crate::engine::onnx::proto::{AttributeProto, GraphProto, NodeProto, ValueInf
 use crate::engine::onnx::tensor::HostTensor;
 
 /// The most elements a tensor may have that the file stores sparsely: a few bytes could declare billions.
-pub(super) const SPARSE_LIMIT: usize = 1 << 27;
+pub(crate) const SPARSE_LIMIT: usize = 1 << 27;
 
 /// The most nodes that functions may expand to: a few bytes could declare billions of these too.
 const NODE_LIMIT: usize = 1 << 20;
