@@ -77,7 +77,9 @@ impl Artifact {
             .unwrap_or(1);
         let redefined = |domain: &Option<String>| default(domain.as_deref().unwrap_or_default());
         if model.functions.iter().any(|function| redefined(&function.domain)) {
-            return Err(Error::unsupported("the model redefines operators of ai.onnx, so that their meaning is open"));
+            return Err(Error::unsupported(
+                "the model redefines operators of ai.onnx, so that their meaning is open",
+            ));
         }
         let mut names = HashSet::new();
         collect_names(&graph, &mut names);
@@ -114,11 +116,6 @@ impl Artifact {
 
     pub(super) fn node_mut(&mut self, index: usize) -> &mut NodeProto {
         &mut self.graph.node[index]
-    }
-
-    /// The outputs of the model.
-    pub(super) fn outputs(&self) -> impl Iterator<Item = &str> {
-        self.graph.output.iter().map(name_of)
     }
 
     /// The names of all constants, in the order of the file.
@@ -336,11 +333,7 @@ pub(super) fn nothing_done(what: &str, skipped: &[super::Skipped]) -> Error {
     let reasons: Vec<String> = skipped.iter().take(SHOWN).map(ToString::to_string).collect();
     let more = skipped.len().saturating_sub(SHOWN);
     let more = if more > 0 { format!("; and {more} more") } else { String::new() };
-    let reasons = if reasons.is_empty() {
-        String::new()
-    } else {
-        format!(": {}{more}", reasons.join("; "))
-    };
+    let reasons = if reasons.is_empty() { String::new() } else { format!(": {}{more}", reasons.join("; ")) };
     Error::unsupported(format!("{what}{reasons}"))
 }
 

@@ -130,9 +130,8 @@ fn conversion(
 fn convert_found(artifact: &mut Artifact, index: usize, codes: &str, scales: &str) -> usize {
     let lookup = artifact.redirect_lookup(index, codes);
     let mut of_scales = artifact.nodes()[index].clone();
-    let [floats, scale] = ["float", "scale"].map(|what| {
-        artifact.fresh_name(&format!("{}_{what}", lookup.found))
-    });
+    let [floats, scale] =
+        ["float", "scale"].map(|what| artifact.fresh_name(&format!("{}_{what}", lookup.found)));
     of_scales.name = Some(format!("{scale}_lookup"));
     of_scales.output = vec![scale.clone()];
     if let Some(table) = of_scales.input.first_mut() {

@@ -34,7 +34,9 @@ pub enum Scope {
 /// smaller.
 pub fn prune_magnitude(model: &[u8], sparsity: f64, scope: Scope) -> Result<Compressed> {
     if !(sparsity > 0.0 && sparsity < 1.0) {
-        return Err(Error::invalid_input(format!("the sparsity must be between 0 and 1, and {sparsity} is not")));
+        return Err(Error::invalid_input(format!(
+            "the sparsity must be between 0 and 1, and {sparsity} is not"
+        )));
     }
     let mut artifact = Artifact::open(model)?;
     let uses = artifact.uses();

@@ -141,9 +141,9 @@ fn agreements(answers: &[Vec<Tensors>; 2]) -> Result<Vec<Agreement>> {
     let agreements = names.into_iter().map(|name| {
         let mut sums = Sums::default();
         for (before, after) in before.iter().zip(after) {
-            let other = after.get(name).ok_or_else(|| {
-                Error::invalid_input(format!("the second model has no output `{name}`"))
-            })?;
+            let other = after
+                .get(name)
+                .ok_or_else(|| Error::invalid_input(format!("the second model has no output `{name}`")))?;
             sums.add(name, before.require(name)?, other)?;
         }
         Ok(sums.agreement(name))
@@ -168,7 +168,9 @@ impl Sums {
         if before.dtype() != after.dtype() || before.shape() != after.shape() {
             let kind = |tensor: &Tensor| format!("{} {:?}", tensor.dtype(), tensor.shape());
             let (before, after) = (kind(before), kind(after));
-            return Err(Error::invalid_input(format!("the output `{name}` is {before} before and {after} after")));
+            return Err(Error::invalid_input(format!(
+                "the output `{name}` is {before} before and {after} after"
+            )));
         }
         let (Some(a), Some(b)) = (floats(before), floats(after)) else {
             self.compared += before.len();
@@ -197,7 +199,8 @@ impl Sums {
 
     fn agreement(&self, name: &str) -> Agreement {
         let size = (self.squares[0] * self.squares[1]).sqrt();
-        let cosine = if size > 0.0 { self.product / size } else { f64::from(self.squares[0] == self.squares[1]) };
+        let cosine =
+            if size > 0.0 { self.product / size } else { f64::from(self.squares[0] == self.squares[1]) };
         let relative = if self.largest > 0.0 { self.difference / self.largest } else { self.difference };
         Agreement {
             output: name.to_owned(),
@@ -250,7 +253,9 @@ fn accuracy(answers: &[Tensors], labels: &[Vec<usize>]) -> Result<f64> {
     for (outputs, labels) in answers.iter().zip(labels) {
         let scores = outputs.iter().find_map(|(_, tensor)| Some((floats(tensor)?, classes(tensor)?)));
         let (scores, classes) = scores.ok_or_else(|| {
-            Error::invalid_input("labels need an output of floats of shape [rows, classes], and there is none")
+            Error::invalid_input(
+                "labels need an output of floats of shape [rows, classes], and there is none",
+            )
         })?;
         let rows = scores.chunks_exact(classes);
         if rows.len() != labels.len() {

@@ -65,8 +65,7 @@ impl Stored {
             int64_data: filled().map(|(place, _)| place as i64).collect(),
             ..TensorProto::default()
         };
-        let sparse =
-            SparseTensorProto { values: Some(values), indices: Some(indices), dims: lengths(shape) };
+        let sparse = SparseTensorProto { values: Some(values), indices: Some(indices), dims: lengths(shape) };
         Self::Sparse(sparse)
     }
 
@@ -125,7 +124,8 @@ mod tests {
     #[test]
     fn few_elements_are_stored_sparsely_and_read_back_as_they_were() {
         for filled in [0, 1, 20, 100, 150, 200] {
-            let elements: Vec<f32> = (0..200).map(|i| if i < filled { i as f32 - 7.5 } else { 0.0 }).collect();
+            let elements: Vec<f32> =
+                (0..200).map(|i| if i < filled { i as f32 - 7.5 } else { 0.0 }).collect();
             let stored = Stored::smallest("w", &[4, 50], &elements);
             assert_eq!(stored.is_sparse(), (1..=150).contains(&filled), "{filled} elements");
             assert!(stored.size() <= Stored::dense("w", &[4, 50], &elements).size() + 20);

@@ -47,11 +47,7 @@ impl Part {
 }
 
 /// What a weight is to the first of its readers that is known to work on quantised numbers well.
-pub(super) fn part(
-    artifact: &Artifact,
-    weight: &Weight,
-    uses: &HashMap<String, Vec<Use>>,
-) -> Option<Part> {
+pub(super) fn part(artifact: &Artifact, weight: &Weight, uses: &HashMap<String, Vec<Use>>) -> Option<Part> {
     let rank = weight.shape.len();
     uses.get(&weight.name)?.iter().find_map(|reading| match reading {
         Use::Input(index, input) => {

@@ -8,9 +8,37 @@ use crate::engine::onnx::proto::NodeProto;
 
 /// Operators that work on each element by itself.
 const ELEMENTWISE: [&str; 31] = [
-    "Abs", "Celu", "Clip", "Dropout", "Elu", "Erf", "Exp", "Gelu", "HardSigmoid", "HardSwish", "Identity", "LeakyRelu",
-    "Log", "Mish", "Neg", "Reciprocal", "Relu", "Round", "Selu", "Shrink", "Sigmoid", "Sign", "Sin", "Cos", "Softplus",
-    "Softsign", "Sqrt", "Swish", "Tanh", "Tan", "ThresholdedRelu",
+    "Abs",
+    "Celu",
+    "Clip",
+    "Dropout",
+    "Elu",
+    "Erf",
+    "Exp",
+    "Gelu",
+    "HardSigmoid",
+    "HardSwish",
+    "Identity",
+    "LeakyRelu",
+    "Log",
+    "Mish",
+    "Neg",
+    "Reciprocal",
+    "Relu",
+    "Round",
+    "Selu",
+    "Shrink",
+    "Sigmoid",
+    "Sign",
+    "Sin",
+    "Cos",
+    "Softplus",
+    "Softsign",
+    "Sqrt",
+    "Swish",
+    "Tanh",
+    "Tan",
+    "ThresholdedRelu",
 ];
 
 /// Operators that combine elements at the same place.
@@ -21,8 +49,10 @@ const COMBINING: [&str; 8] = ["Add", "Sub", "Mul", "Div", "Pow", "PRelu", "Min",
 pub(super) struct Chain {
     /// The number of channels.
     pub(super) channels: usize,
-    /// The constants that are cut: of the layer, of what follows it, and of the next layers.
-    pub(super) cuts: Vec<Cut>,
+    /// The constants of the layer and of what follows it.
+    pub(super) own: Vec<Cut>,
+    /// The weights of the next layers.
+    pub(super) next: Vec<Cut>,
     /// Depthwise convolutions on the way.
     pub(super) depthwise: Vec<usize>,
     /// Values that have the channels.
@@ -86,8 +116,8 @@ pub(super) fn follow(network: &Network, node: usize) -> Result<Chain, String> {
         pending: BTreeSet::new(),
         strength: Strength::of(weights.squares(layer.weights.axis, 1)),
         outgoing: vec![0.0; count],
-        ends: 0,
-        cuts: vec![layer.weights],
+        own: vec![layer.weights],
+        next: Vec::new(),
         depthwise: Vec::new(),
     };
     walk.strength.head = Some(walk.give(node, layer.channels)?);
@@ -95,21 +125,23 @@ pub(super) fn follow(network: &Network, node: usize) -> Result<Chain, String> {
     walk.strength.scale.fill(float(proto, "alpha", 1.0).into());
     if let Some(bias) = layer.bias {
         let beta = float(proto, "beta", 1.0);
-        let shift = walk.per_channel(&bias).ok_or("its bias is no FP32 constant with one element for each output")?;
+        let shift =
+            walk.per_channel(&bias).ok_or("its bias is no FP32 constant with one element for each output")?;
         walk.strength.shift = shift.iter().map(|bias| bias * f64::from(beta)).collect();
-        walk.cuts.push(bias);
+        walk.own.push(bias);
     }
     while let Some(next) = walk.pending.pop_first() {
         walk.pass(next)?;
     }
-    if walk.ends == 0 {
+    if walk.next.is_empty() {
         return Err("no layer follows it".to_owned());
     }
     let incoming = walk.strength.sizes();
     let importance = incoming.iter().zip(&walk.outgoing).map(|(size, square)| size * square.sqrt()).collect();
     Ok(Chain {
         channels: count,
-        cuts: walk.cuts,
+        own: walk.own,
+        next: walk.next,
         depthwise: walk.depthwise,
         values: walk.known.into_keys().collect(),
         importance,
@@ -119,9 +151,8 @@ pub(super) fn follow(network: &Network, node: usize) -> Result<Chain, String> {
 fn layer(network: &Network, index: usize) -> Result<Layer, String> {
     let node = &network.artifact().nodes()[index];
     let cut = |input: usize, axis: usize| Cut { reader: (index, input), axis, entries: 1 };
-    let shape_of = |input: usize| -> Option<&[usize]> {
-        Some(&network.constant(network.input((index, input))?)?.shape)
-    };
+    let shape_of =
+        |input: usize| -> Option<&[usize]> { Some(&network.constant(network.input((index, input))?)?.shape) };
     let weights = shape_of(1).ok_or("its weights are no FP32 constants")?;
     let second = Channels { from_back: weights.len() - 1, rank: Some(weights.len()), flattened: false };
     match operator(node) {
@@ -197,8 +228,8 @@ struct Walk<'a> {
     strength: Strength,
     /// The squares of what the next layers multiply each channel by.
     outgoing: Vec<f64>,
-    ends: usize,
-    cuts: Vec<Cut>,
+    own: Vec<Cut>,
+    next: Vec<Cut>,
     depthwise: Vec<usize>,
 }
 
@@ -243,7 +274,9 @@ impl Walk<'_> {
             }
             name if COMBINING.contains(&name) => self.combine(index),
             "BatchNormalization" if first.is_second() => self.normalise(index, first),
-            "MaxPool" | "AveragePool" | "LpPool" | "GlobalAveragePool" | "GlobalMaxPool" if first.is_second() => {
+            "MaxPool" | "AveragePool" | "LpPool" | "GlobalAveragePool" | "GlobalMaxPool"
+                if first.is_second() =>
+            {
                 self.give(index, first).map(drop)
             }
             "ReduceMean" | "ReduceMax" | "ReduceSum" => self.reduce(index, first),
@@ -257,7 +290,9 @@ impl Walk<'_> {
                 self.give(index, Channels { from_back: 1, rank: Some(2), flattened }).map(drop)
             }
             "Conv" if first.is_second() => self.convolve(index, first),
-            "ConvTranspose" if first.is_second() && self.network.group(index) == 1 => self.end(index, 0, first),
+            "ConvTranspose" if first.is_second() && self.network.group(index) == 1 => {
+                self.end(index, 0, first)
+            }
             "Gemm" if first.rank == Some(2) && first.from_back == 1 && int(node, "transA", 0) == 0 => {
                 self.end(index, usize::from(int(node, "transB", 0) != 0), first)
             }
@@ -276,7 +311,8 @@ impl Walk<'_> {
     /// The elements of a constant that has one for each channel and nothing else.
     fn per_channel(&self, cut: &Cut) -> Option<Vec<f64>> {
         let constant = self.network.constant(self.network.input(cut.reader)?)?;
-        let matches = constant.elements.len() == self.count && constant.shape.get(cut.axis) == Some(&self.count);
+        let matches =
+            constant.elements.len() == self.count && constant.shape.get(cut.axis) == Some(&self.count);
         matches.then(|| constant.elements.iter().map(|&element| f64::from(element)).collect())
     }
 
@@ -320,7 +356,7 @@ impl Walk<'_> {
         }
         let output = self.give(index, channels)?;
         self.combine_strength(index, &cuts, output);
-        self.cuts.extend(cuts);
+        self.own.extend(cuts);
         Ok(())
     }
 
@@ -358,7 +394,8 @@ impl Walk<'_> {
     /// The cut of a constant along the axis of the channels.
     fn cut(&self, index: usize, input: usize, axis: usize, channels: Channels) -> Result<Cut, String> {
         let node = &self.network.artifact().nodes()[index];
-        let length = self.constant_shape(index, input).and_then(|shape| shape.get(axis)).copied().unwrap_or(0);
+        let length =
+            self.constant_shape(index, input).and_then(|shape| shape.get(axis)).copied().unwrap_or(0);
         let entries = length / self.count;
         let fits = entries * self.count == length && (entries == 1 || channels.flattened && entries > 1);
         if fits { Ok(Cut { reader: (index, input), axis, entries }) } else { Err(refusal(node)) }
@@ -382,7 +419,7 @@ impl Walk<'_> {
             self.strength.multiply(&factor);
             self.strength.add(beta, 1.0);
         }
-        self.cuts.extend(cuts);
+        self.own.extend(cuts);
         Ok(())
     }
 
@@ -393,7 +430,8 @@ impl Walk<'_> {
             Some(axes) => axes.ints.clone(),
             None => self.network.artifact().constant(self.network.input((index, 1))?)?.to_i64s().ok()?,
         };
-        let axes = axes.into_iter().map(|axis| usize::try_from(if axis < 0 { axis + rank as i64 } else { axis }));
+        let axes =
+            axes.into_iter().map(|axis| usize::try_from(if axis < 0 { axis + rank as i64 } else { axis }));
         let mut axes = axes.collect::<Result<Vec<usize>, _>>().ok()?;
         axes.sort_unstable();
         axes.dedup();
@@ -460,8 +498,12 @@ impl Walk<'_> {
             None => None,
         };
         let squares = self.network.constant(self.network.input((index, 1)).unwrap_or_default());
-        let norms: Vec<f64> =
-            squares.map(|weights| weights.squares(0, 1)).unwrap_or_default().into_iter().map(f64::sqrt).collect();
+        let norms: Vec<f64> = squares
+            .map(|weights| weights.squares(0, 1))
+            .unwrap_or_default()
+            .into_iter()
+            .map(f64::sqrt)
+            .collect();
         let output = self.give(index, channels)?;
         self.follow_head(index, output, true);
         if self.strength.head.is_some() {
@@ -470,8 +512,8 @@ impl Walk<'_> {
                 self.strength.add(&bias, 1.0);
             }
         }
-        self.cuts.push(weights);
-        self.cuts.extend(bias);
+        self.own.push(weights);
+        self.own.extend(bias);
         self.depthwise.push(index);
         Ok(())
     }
@@ -484,8 +526,7 @@ impl Walk<'_> {
         let cut = self.cut(index, 1, axis, channels)?;
         let squares = weights.squares(axis, cut.entries);
         self.outgoing.iter_mut().zip(squares).for_each(|(sum, square)| *sum += square);
-        self.cuts.push(cut);
-        self.ends += 1;
+        self.next.push(cut);
         Ok(())
     }
 }

@@ -2,6 +2,8 @@
 
 mod chain;
 mod network;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashSet;
 
@@ -34,7 +36,9 @@ use network::Network;
 /// is not between 0 and 1; [`Error::Unsupported`] when no layer can be pruned, with the reasons.
 pub fn prune_structured(model: &[u8], fraction: f64) -> Result<Compressed> {
     if !(fraction > 0.0 && fraction < 1.0) {
-        return Err(Error::invalid_input(format!("the fraction must be between 0 and 1, and {fraction} is not")));
+        return Err(Error::invalid_input(format!(
+            "the fraction must be between 0 and 1, and {fraction} is not"
+        )));
     }
     let mut network = Network::open(model)?;
     let mut skipped = Vec::new();
@@ -58,7 +62,7 @@ pub fn prune_structured(model: &[u8], fraction: f64) -> Result<Compressed> {
             continue;
         }
         let kept = most_important(&chain, chain.channels - removed);
-        chain.cuts.iter().for_each(|cut| network.cut(cut, &kept));
+        chain.own.iter().chain(&chain.next).for_each(|cut| network.cut(cut, &kept));
         chain.depthwise.iter().for_each(|&node| network.set_group(node, kept.len()));
         values.extend(chain.values);
     }

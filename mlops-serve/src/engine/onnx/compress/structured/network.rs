@@ -44,7 +44,8 @@ impl Constant {
     pub(super) fn for_each_run(&self, axis: usize, entries: usize, mut visit: impl FnMut(usize, &[f32])) {
         let inner: usize = self.shape[axis + 1..].iter().product();
         let channels = self.shape[axis] / entries;
-        for (run, channel) in self.elements.chunks_exact((inner * entries).max(1)).zip((0..channels).cycle()) {
+        for (run, channel) in self.elements.chunks_exact((inner * entries).max(1)).zip((0..channels).cycle())
+        {
             visit(channel, run);
         }
     }
@@ -141,6 +142,20 @@ impl Network {
     /// Into how many groups a convolution divides its channels.
     pub(super) fn group(&self, node: usize) -> usize {
         usize::try_from(int(&self.artifact.nodes()[node], GROUP, 1)).unwrap_or(0)
+    }
+
+    /// Sets the elements of some channels to zero.
+    #[cfg(test)]
+    pub(super) fn silence(&mut self, cut: &Cut, channels: &[usize]) {
+        let name = self.input(cut.reader).unwrap().to_owned();
+        let constant = self.constants.get_mut(&name).unwrap();
+        let mut elements = Vec::new();
+        constant.for_each_run(cut.axis, cut.entries, |channel, run| {
+            let factor = if channels.contains(&channel) { 0.0 } else { 1.0 };
+            elements.extend(run.iter().map(|element| factor * element));
+        });
+        constant.elements = elements;
+        self.cut.insert(name.clone(), name);
     }
 
     /// The bytes of the pruned model, which says nothing about the shapes of those values any more, and what changed.
