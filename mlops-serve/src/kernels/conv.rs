@@ -18,7 +18,7 @@ use pulp::Arch;
 pub(crate) use self::general::{ConvolutionNd, ConvolutionTransposed, GeometryNd};
 use self::winograd::WinogradWeights;
 use crate::kernels::epilogue::{Bias, Epilogue};
-use crate::kernels::gemm::{MatrixRef, PackedB};
+use crate::kernels::gemm::{MatrixRef, PackedA, PackedB};
 use crate::kernels::parallel::Threads;
 
 /// Multiply-adds below which threads cost more than they save (about 20 us of one core).
@@ -60,7 +60,8 @@ pub(crate) struct Convolution {
     in_channels: usize,
     weights: Vec<f32>,
     arch: Arch,
-    transposed: OnceLock<Vec<PackedB>>,
+    left: OnceLock<Vec<PackedA>>,
+    right: OnceLock<Vec<PackedB>>,
     winograd_four: OnceLock<WinogradWeights>,
     winograd_two: OnceLock<WinogradWeights>,
 }
@@ -75,7 +76,8 @@ impl Convolution {
             in_channels,
             weights: weights.to_vec(),
             arch: Arch::new(),
-            transposed: OnceLock::new(),
+            left: OnceLock::new(),
+            right: OnceLock::new(),
             winograd_four: OnceLock::new(),
             winograd_two: OnceLock::new(),
         }
@@ -130,16 +132,15 @@ impl Convolution {
                     residual: epilogue.residual.map(|residual| &residual[first..][..group_out * pixels]),
                     activation: epilogue.activation,
                 };
-                let weights = &self.weights[group * group_out * depth..][..group_out * depth];
-                let weights = MatrixRef::row_major(weights, group_out, depth);
                 if let Some(winograd) = self.winograd(&shape, group_in) {
                     winograd.run(self.arch, &shape, input, &epilogue, out, scratch, threads);
-                } else if implicit_gemm::prefers_transposed(self.arch, weights, pixels) {
-                    let packed = &self.transposed()[group];
+                } else if implicit_gemm::prefers_transposed(self.arch, group_out, depth, pixels) {
+                    let weights = &self.right()[group];
                     implicit_gemm::run_transposed(
-                        packed, &shape, group_in, input, &epilogue, out, scratch, threads,
+                        weights, &shape, group_in, input, &epilogue, out, scratch, threads,
                     );
                 } else {
+                    let weights = &self.left()[group];
                     implicit_gemm::run(
                         self.arch, weights, &shape, group_in, input, &epilogue, out, scratch, threads,
                     );
@@ -148,15 +149,23 @@ impl Convolution {
         }
     }
 
-    /// The weights of every group as right operand.
-    fn transposed(&self) -> &[PackedB] {
-        self.transposed.get_or_init(|| {
-            let groups = self.geometry.groups.max(1);
-            let rows = self.out_channels / groups;
-            let depth = self.weights.len() / self.out_channels.max(1);
-            let pack = |weights| PackedB::pack(MatrixRef::row_major(weights, rows, depth).transposed());
-            self.weights.chunks_exact((rows * depth).max(1)).map(pack).collect()
-        })
+    /// The weights of every group as left operand.
+    fn left(&self) -> &[PackedA] {
+        self.left.get_or_init(|| self.groups().map(PackedA::pack).collect())
+    }
+
+    /// The transposed weights of every group as right operand.
+    fn right(&self) -> &[PackedB] {
+        self.right.get_or_init(|| self.groups().map(|weights| PackedB::pack(weights.transposed())).collect())
+    }
+
+    /// The weights of every group as matrix `[O / groups, depth]`.
+    fn groups(&self) -> impl Iterator<Item = MatrixRef<'_>> {
+        let rows = self.out_channels / self.geometry.groups.max(1);
+        let depth = self.weights.len() / self.out_channels.max(1);
+        self.weights
+            .chunks_exact((rows * depth).max(1))
+            .map(move |weights| MatrixRef::row_major(weights, rows, depth))
     }
 
     /// The weights for Winograd's algorithm where it pays.

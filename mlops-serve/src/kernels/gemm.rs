@@ -13,19 +13,19 @@ mod tests;
 
 use pulp::{Arch, Simd, WithSimd};
 
-use self::finish::{RowEpilogue, finish_row};
-use self::micro::{Tile, strided_tile, tile_rows};
+use self::finish::{RowEpilogue, finish_row, finish_simple_tile};
+use self::micro::{Tile, packed_tile, strided_tile, tile_rows};
 use self::pack::{Panels, aligned_scratch, lanes, pack_panels, packed_len};
 use crate::kernels::epilogue::{Bias, Epilogue};
 use crate::kernels::parallel::Threads;
 
-pub(crate) use self::pack::PackedB;
+pub(crate) use self::pack::{PackedA, PackedB};
 
 /// Depth of a block: a panel block of two 16-lane vectors is 32 KiB, which leaves the first-level cache room.
-const DEPTH_BLOCK: usize = 256;
+const DEPTH_BLOCK: usize = 640;
 
 /// Rows handled together, so that a block of the left operand stays in the second-level cache.
-const ROW_BLOCK: usize = 384;
+const ROW_BLOCK: usize = 192;
 
 /// Multiply-adds below which threads cost more than they save (about 20 us of one core).
 const PARALLEL_WORK: usize = 1 << 20;
@@ -137,6 +137,7 @@ fn multiply(
     let a = if b.depth == 0 { MatrixRef { data: &[], row_stride: 0, ..a } } else { a };
     let whole = Block {
         a,
+        packed: None,
         b,
         epilogue,
         row_stride: out_row_stride,
@@ -177,6 +178,8 @@ fn multiply(
 pub(crate) struct Block<'a> {
     /// Left operand; its columns are adjacent.
     pub(crate) a: MatrixRef<'a>,
+    /// The same, packed, if it is.
+    pub(crate) packed: Option<&'a PackedA>,
     pub(crate) b: Panels<'a>,
     pub(crate) epilogue: &'a Epilogue<'a>,
     /// Distance between the rows of the residual (and of the output).
@@ -231,7 +234,7 @@ impl WithSimd for Multiply<'_, '_, '_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Block { a, b, epilogue, row_stride, first_row, first_column, panels } = self.block;
+        let Block { a, packed, b, epilogue, row_stride, first_row, first_column, panels } = self.block;
         let depth = b.depth;
         let (tile_step, depth_step) = if a.rows <= tile_rows(b.lanes) {
             (a.rows, depth.max(1))
@@ -244,6 +247,10 @@ impl WithSimd for Multiply<'_, '_, '_> {
         loop {
             let block_depth = depth_step.min(depth - from);
             let last = from + block_depth == depth;
+            let simple = from == 0
+                && last
+                && epilogue.residual.is_none()
+                && !matches!(epilogue.bias, Bias::PerColumn(_));
             for index in panels.clone() {
                 let (columns, vectors) = b.shape(index);
                 let panel = b.panel(index, vectors, from, block_depth);
@@ -255,8 +262,39 @@ impl WithSimd for Multiply<'_, '_, '_> {
                 };
                 for row in (0..a.rows).step_by(tile_step) {
                     let rows = tile_step.min(a.rows - row);
-                    let left = &a.data[(row * a.row_stride + from).min(a.data.len())..];
-                    strided_tile(simd, rows, (left, a.row_stride), block_depth, vectors, panel, &mut tile.0);
+                    if let Some(packed) = packed {
+                        let left = packed.block(row, from, block_depth);
+                        packed_tile(simd, rows, left, vectors, panel, &mut tile.0, false);
+                    } else {
+                        let left = &a.data[(row * a.row_stride + from).min(a.data.len())..];
+                        strided_tile(
+                            simd,
+                            rows,
+                            (left, a.row_stride),
+                            block_depth,
+                            vectors,
+                            panel,
+                            &mut tile.0,
+                        );
+                    }
+                    if simple && columns == vectors * S::F32_LANES {
+                        let bias = match epilogue.bias {
+                            Bias::PerRow(bias) => Some(&bias[first_row + row..][..rows]),
+                            _ => None,
+                        };
+                        let out = &mut self.out[row..][..rows];
+                        if finish_simple_tile(
+                            simd,
+                            vectors,
+                            &tile.0,
+                            out,
+                            out_column,
+                            bias,
+                            epilogue.activation,
+                        ) {
+                            continue;
+                        }
+                    }
                     let tile_rows = tile.0.chunks_exact(vectors * S::F32_LANES);
                     for ((out, tile), row) in
                         self.out[row..][..rows].iter_mut().zip(tile_rows).zip(first_row + row..)

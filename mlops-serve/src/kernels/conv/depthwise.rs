@@ -9,14 +9,14 @@ use pulp::{Simd, WithSimd};
 
 use super::phases::PhaseLayout;
 use super::{Convolution, Shape};
-use crate::kernels::epilogue::{Bias, Epilogue};
+use crate::kernels::epilogue::Epilogue;
 use crate::kernels::gemm::finish::RowEpilogue;
 use crate::kernels::gemm::micro::{load, multiply_add};
 use crate::kernels::gemm::pack::aligned_scratch;
 use crate::kernels::parallel::Threads;
 
-/// Values that may be read beyond the planes: a vector.
-const SLACK: usize = 16;
+/// The most lanes of a vector.
+const MAX_LANES: usize = 16;
 
 /// Runs a convolution with one input channel a group.
 pub(crate) fn run(
@@ -30,18 +30,12 @@ pub(crate) fn run(
 ) {
     let geometry = shape.geometry;
     let pixels = shape.output[0] * shape.output[1];
-    let channel_len = shape.input[0] * shape.input[1];
     let multiplier = convolution.out_channels / geometry.groups;
     let extent = [0, 1].map(|axis| (geometry.kernel[axis] - 1) * geometry.dilations[axis] + 1);
     let before = [geometry.pads[0], geometry.pads[1]];
-    let layout = PhaseLayout::new(shape.input, before, geometry.strides, extent, shape.output);
-    let mut taps = Vec::with_capacity(geometry.kernel[0] * geometry.kernel[1]);
-    for ky in 0..geometry.kernel[0] {
-        for kx in 0..geometry.kernel[1] {
-            taps.push(layout.offset(ky * geometry.dilations[0], kx * geometry.dilations[1]));
-        }
-    }
-    let planes_len = (layout.channel_len() + SLACK).next_multiple_of(16);
+    let layout = PhaseLayout::new(shape.input, before, geometry.strides, extent, shape.output).copied();
+    let taps = layout.taps(geometry);
+    let planes_len = (layout.channel_len() * ahead(&layout)).next_multiple_of(16);
     let scratch = aligned_scratch(scratch, threads.count() * planes_len);
     let scratch: Mutex<Vec<&mut [f32]>> = Mutex::new(scratch.chunks_exact_mut(planes_len).collect());
     let take = || scratch.lock().unwrap_or_else(PoisonError::into_inner).pop();
@@ -51,78 +45,111 @@ pub(crate) fn run(
     threads.for_each_chunk_mut(out, together * multiplier * pixels, |index, out| {
         // There are as many pieces of scratch as threads, so one is always free.
         let Some(planes) = take() else { return };
-        for (group, out) in (index * together..).zip(out.chunks_exact_mut(multiplier * pixels)) {
-            let residual = epilogue.residual.map(|residual| &residual[group * multiplier * pixels..]);
-            let channel = &input[group * channel_len..][..channel_len];
-            let first = group % geometry.groups * multiplier;
-            convolution.arch.dispatch(Channel {
-                layout: &layout,
-                taps: &taps,
-                out_width: shape.output[1],
-                channel,
-                planes,
-                weights: &convolution.weights[first * taps.len()..][..multiplier * taps.len()],
-                first,
-                epilogue: &Epilogue { residual, ..*epilogue },
-                out,
-            });
-        }
+        let first = index * together;
+        convolution.arch.dispatch(Groups {
+            convolution,
+            layout: &layout,
+            taps: &taps,
+            multiplier,
+            shape,
+            input,
+            first,
+            planes,
+            epilogue,
+            out,
+        });
         scratch.lock().unwrap_or_else(PoisonError::into_inner).push(planes);
     });
 }
 
-/// One input channel and its output channels.
-struct Channel<'a, 'b> {
+/// How many channels are padded before the first of them is read: a vector that was just written piece by piece is
+/// slow to read.
+fn ahead(layout: &PhaseLayout) -> usize {
+    (4096 / layout.channel_len().max(1)).clamp(1, 16)
+}
+
+/// Some groups, each of one input channel and `multiplier` output channels.
+struct Groups<'a, 'b> {
+    convolution: &'a Convolution,
     layout: &'a PhaseLayout,
     /// Where the input of each kernel element at the first output lies in the planes.
     taps: &'a [usize],
-    out_width: usize,
-    channel: &'a [f32],
-    planes: &'b mut [f32],
-    /// `[output channels, taps]`
-    weights: &'a [f32],
-    /// The first output channel.
+    multiplier: usize,
+    shape: &'a Shape<'a>,
+    /// All images and channels.
+    input: &'a [f32],
+    /// The first group, counted over all images.
     first: usize,
-    /// Its residual begins with this channel.
+    planes: &'b mut [f32],
     epilogue: &'a Epilogue<'a>,
     out: &'b mut [f32],
 }
 
-impl WithSimd for Channel<'_, '_> {
+impl WithSimd for Groups<'_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        self.layout.fill(self.channel, &mut self.planes[..self.layout.channel_len()]);
-        let pixels = self.out.len() / (self.weights.len() / self.taps.len());
-        let rows = self.out.chunks_exact_mut(pixels).zip(self.weights.chunks_exact(self.taps.len()));
-        for (index, (out, weights)) in rows.enumerate() {
-            let bias = match self.epilogue.bias {
-                Bias::PerRow(bias) => bias[self.first + index],
-                _ => 0.0,
-            };
-            let residual = self.epilogue.residual.map(|residual| &residual[index * pixels..][..pixels]);
-            let activation = self.epilogue.activation;
-            let plane = Plane {
-                planes: self.planes,
-                pitch: self.layout.pitch(),
-                out_width: self.out_width,
-                epilogue: RowEpilogue {
-                    accumulate: false,
-                    row_bias: bias,
-                    column_bias: None,
-                    residual,
-                    activation,
-                },
-            };
-            match (<[usize; 9]>::try_from(self.taps), <[f32; 9]>::try_from(weights)) {
-                (Ok(taps), Ok(weights)) => plane.run_fixed(simd, &taps, &weights, out),
-                _ => match (<[usize; 25]>::try_from(self.taps), <[f32; 25]>::try_from(weights)) {
-                    (Ok(taps), Ok(weights)) => plane.run_fixed(simd, &taps, &weights, out),
-                    _ => plane.run(simd, self.taps, weights, out),
-                },
+        match self.taps.len() {
+            9 => self.run::<S, 9>(simd),
+            25 => self.run::<S, 25>(simd),
+            _ => self.run::<S, 0>(simd),
+        }
+    }
+}
+
+impl Groups<'_, '_> {
+    /// `TAPS` kernel elements, or any number for 0.
+    #[inline(always)]
+    fn run<S: Simd, const TAPS: usize>(self, simd: S) {
+        let channel_len = self.shape.input[0] * self.shape.input[1];
+        let pixels = self.shape.output[0] * self.shape.output[1];
+        let groups = self.shape.geometry.groups;
+        let activation = self.epilogue.activation;
+        let fixed = self.taps.first_chunk::<TAPS>();
+        let mut group = self.first % groups;
+        let count = self.out.len() / (self.multiplier * pixels);
+        let ahead = ahead(self.layout);
+        for index in 0..count {
+            let planes_len = self.layout.channel_len();
+            if index % ahead == 0 {
+                for (index, planes) in (index..count).zip(self.planes.chunks_exact_mut(planes_len)) {
+                    self.layout.fill(simd, self.input, (self.first + index) * channel_len, planes);
+                }
             }
-            activation.apply_rest(out);
+            let planes = &self.planes[index % ahead * planes_len..][..planes_len];
+            for sub in 0..self.multiplier {
+                let row = group * self.multiplier + sub;
+                let weights = &self.convolution.weights[row * self.taps.len()..];
+                let at = (index * self.multiplier + sub) * pixels;
+                let first = self.first * self.multiplier * pixels + at;
+                let plane = Plane {
+                    planes,
+                    pitch: self.layout.pitch(),
+                    out_width: self.shape.output[1],
+                    pixels,
+                    epilogue: RowEpilogue {
+                        residual: self.epilogue.residual.map(|residual| &residual[first..]),
+                        ..RowEpilogue::of_channel(
+                            &Epilogue { residual: None, ..*self.epilogue },
+                            row,
+                            0,
+                            0,
+                            0,
+                        )
+                    },
+                };
+                let out = &mut self.out[at..];
+                match (fixed, weights.first_chunk::<TAPS>()) {
+                    (Some(taps), Some(weights)) if TAPS > 0 => plane.run_fixed(simd, taps, weights, out),
+                    _ => plane.run(simd, self.taps, &weights[..self.taps.len()], out),
+                }
+                activation.apply_rest(&mut out[..pixels]);
+            }
+            group += 1;
+            if group == groups {
+                group = 0;
+            }
         }
     }
 }
@@ -132,6 +159,7 @@ struct Plane<'a> {
     planes: &'a [f32],
     pitch: usize,
     out_width: usize,
+    pixels: usize,
     epilogue: RowEpilogue<'a>,
 }
 
@@ -172,24 +200,26 @@ impl Plane<'_> {
         });
     }
 
-    /// Writes what `sum` gives for the vectors of every row. A vector may reach into the next row, which is written
-    /// later.
+    /// Writes what `sum` gives for the vectors of every row. A vector may reach into the next row or the next channel,
+    /// which are written later.
     #[inline(always)]
     fn rows<S: Simd>(&self, simd: S, out: &mut [f32], sum: impl Fn(usize) -> S::f32s) {
         let row_bias = simd.splat_f32s(self.epilogue.row_bias);
-        for (row, start) in (0..out.len()).step_by(self.out_width).enumerate() {
+        for (row, start) in (0..self.pixels).step_by(self.out_width).enumerate() {
             for column in (0..self.out_width).step_by(S::F32_LANES) {
                 let value = simd.add_f32s(sum(row * self.pitch + column), row_bias);
                 let out = &mut out[start + column..];
                 let residual = self.epilogue.residual.map(|residual| &residual[start + column..]);
-                if let Some(out) = S::as_mut_simd_f32s(out).0.first_mut() {
+                let whole = residual.is_none_or(|residual| residual.len() >= S::F32_LANES);
+                if let Some(out) = S::as_mut_simd_f32s(out).0.first_mut().filter(|_| whole) {
                     let value = residual.map_or(value, |residual| simd.add_f32s(value, load::<S>(residual)));
                     *out = self.epilogue.activation.apply_cheap(simd, value);
                     continue;
                 }
-                let mut values = [0.0; SLACK];
+                let mut values = [0.0; MAX_LANES];
                 S::as_mut_simd_f32s(&mut values).0[0] = value;
-                for (index, (out, value)) in out.iter_mut().zip(values).enumerate() {
+                let count = (self.out_width - column).min(S::F32_LANES);
+                for (index, (out, value)) in out[..count].iter_mut().zip(values).enumerate() {
                     let value = value + residual.map_or(0.0, |residual| residual[index]);
                     *out = self.epilogue.activation.apply_cheap_scalar(value);
                 }

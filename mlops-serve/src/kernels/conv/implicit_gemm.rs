@@ -16,7 +16,7 @@ use crate::kernels::gemm::micro::{
     MAX_PANEL_WIDTH, MAX_TILE_ROWS, PANEL_VECTORS, kernel_rows, packed_tile, strided_tile, tile_rows,
 };
 use crate::kernels::gemm::pack::{Panels, aligned_scratch, lanes, pack_panels, packed_len, panel_vectors};
-use crate::kernels::gemm::{Block, MatrixRef, Multiply, PackedB};
+use crate::kernels::gemm::{Block, MatrixRef, Multiply, PackedA, PackedB};
 use crate::kernels::parallel::Threads;
 
 /// Values of packed pixels handled together: they stay in the second-level cache while all weights pass by.
@@ -39,8 +39,8 @@ struct Patches<'a> {
     planes: &'a [f32],
     layout: PhaseLayout,
     channels: usize,
-    kernel: [usize; 2],
-    dilations: [usize; 2],
+    /// Where the input of each kernel element at the first output lies in the planes of a channel.
+    taps: &'a [usize],
     out_width: usize,
 }
 
@@ -52,20 +52,13 @@ impl<'a> Patches<'a> {
         PhaseLayout::new(shape.input, before, geometry.strides, extent, shape.output)
     }
 
-    fn new(shape: &Shape<'_>, channels: usize, planes: &'a [f32]) -> Self {
-        Self {
-            planes,
-            layout: Self::layout(shape),
-            channels,
-            kernel: shape.geometry.kernel,
-            dilations: shape.geometry.dilations,
-            out_width: shape.output[1],
-        }
+    fn new(shape: &Shape<'_>, channels: usize, planes: &'a [f32], taps: &'a [usize]) -> Self {
+        Self { planes, layout: Self::layout(shape), channels, taps, out_width: shape.output[1] }
     }
 
     /// A 1x1 convolution whose input is already the matrix to multiply with.
     fn is_matrix(&self) -> bool {
-        self.kernel == [1, 1] && self.layout.is_identity()
+        self.taps.len() == 1 && self.layout.is_identity()
     }
 
     /// Packs `pixels` pixels from `first` on as `[depth][stored]`; columns beyond the pixels hold anything.
@@ -85,16 +78,13 @@ impl<'a> Patches<'a> {
         let mut depth = 0;
         for channel in 0..self.channels {
             let planes = &self.planes[channel * self.layout.channel_len()..];
-            for ky in 0..self.kernel[0] {
-                for kx in 0..self.kernel[1] {
-                    let planes =
-                        &planes[self.layout.offset(ky * self.dilations[0], kx * self.dilations[1])..];
-                    let panel = &mut panel[depth * stored..];
-                    for run in runs {
-                        copy_run(&planes[run.source..], &mut panel[run.target..], run.len);
-                    }
-                    depth += 1;
+            for &tap in self.taps {
+                let planes = &planes[tap..];
+                let panel = &mut panel[depth * stored..];
+                for run in runs {
+                    copy_run(&planes[run.source..], &mut panel[run.target..], run.len);
                 }
+                depth += 1;
             }
         }
     }
@@ -117,10 +107,12 @@ fn copy_run(source: &[f32], target: &mut [f32], len: usize) {
     }
 }
 
-/// Fills the planes of all channels, on all threads.
+/// Fills the planes of some channels, from channel `first` on.
 struct Fill<'a, 'b> {
     layout: &'a PhaseLayout,
-    channel: &'a [f32],
+    input: &'a [f32],
+    channel_len: usize,
+    first: usize,
     planes: &'b mut [f32],
 }
 
@@ -128,13 +120,15 @@ impl WithSimd for Fill<'_, '_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        self.layout.fill(self.channel, self.planes);
+    fn with_simd<S: Simd>(self, simd: S) {
+        for (channel, planes) in (self.first..).zip(self.planes.chunks_exact_mut(self.layout.channel_len())) {
+            self.layout.fill(simd, self.input, channel * self.channel_len, planes);
+        }
     }
 }
 
 /// The planes of `input`: written to `scratch` where it is not them already.
-pub(crate) fn fill_planes<'a>(
+fn fill_planes<'a>(
     arch: Arch,
     layout: &PhaseLayout,
     input: &'a [f32],
@@ -147,14 +141,14 @@ pub(crate) fn fill_planes<'a>(
     }
     let channel_len = input.len() / channels;
     let planes_len = layout.channel_len();
-    // Enough channels a task that handing them out costs little.
-    let together = channels.div_ceil(4 * threads.count());
-    threads.for_each_chunk_mut(&mut scratch[..channels * planes_len], together * planes_len.max(1), |index, planes| {
-        for (planes, channel) in planes.chunks_mut(planes_len.max(1)).zip(index * together..) {
-            let channel = &input[channel * channel_len..][..channel_len];
-            arch.dispatch(Fill { layout, channel, planes });
-        }
-    });
+    let together = channels.div_ceil(if threads.count() == 1 { 1 } else { 4 * threads.count() });
+    threads.for_each_chunk_mut(
+        &mut scratch[..channels * planes_len],
+        together * planes_len,
+        |index, planes| {
+            arch.dispatch(Fill { layout, input, channel_len, first: index * together, planes });
+        },
+    );
     scratch
 }
 
@@ -162,7 +156,7 @@ pub(crate) fn fill_planes<'a>(
 #[expect(clippy::too_many_arguments, reason = "the operands of a convolution")]
 pub(crate) fn run(
     arch: Arch,
-    weights: MatrixRef<'_>,
+    weights: &PackedA,
     shape: &Shape<'_>,
     channels: usize,
     input: &[f32],
@@ -173,7 +167,7 @@ pub(crate) fn run(
 ) {
     let lanes = lanes(arch);
     let width = PANEL_VECTORS * lanes;
-    let depth = weights.columns;
+    let depth = weights.depth();
     let pixels = shape.output[0] * shape.output[1];
     let layout = Patches::layout(shape);
     let planes_len = if layout.is_identity() { 0 } else { channels * layout.channel_len() };
@@ -189,10 +183,11 @@ pub(crate) fn run(
     let scratch = aligned_scratch(scratch, planes_len + workers * packed);
     let (planes, packs) = scratch.split_at_mut(planes_len);
     let planes = fill_planes(arch, &layout, input, channels, &mut planes[..], threads);
-    let patches = Patches::new(shape, channels, planes);
+    let taps = layout.taps(shape.geometry);
+    let patches = Patches::new(shape, channels, planes, &taps);
 
     let mut tasks: Vec<Vec<&mut [f32]>> = Vec::new();
-    tasks.resize_with(panels.div_ceil(task_panels), || Vec::with_capacity(weights.rows));
+    tasks.resize_with(panels.div_ceil(task_panels), || Vec::with_capacity(weights.rows()));
     for row in out.chunks_exact_mut(pixels) {
         for (task, part) in tasks.iter_mut().zip(row.chunks_mut(task_panels * width)) {
             task.push(part);
@@ -211,7 +206,7 @@ pub(crate) fn run(
 
 /// A range of pixels, for all output channels.
 struct Pixels<'a, 'b, 'c> {
-    weights: MatrixRef<'a>,
+    weights: &'a PackedA,
     patches: Patches<'a>,
     epilogue: &'a Epilogue<'a>,
     row_stride: usize,
@@ -231,7 +226,7 @@ impl WithSimd for Pixels<'_, '_, '_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let lanes = S::F32_LANES;
         let width = PANEL_VECTORS * lanes;
-        let depth = self.weights.columns;
+        let depth = self.weights.depth();
         let pixels = self.rows.first().map_or(0, |row| row.len());
         for start in (0..pixels).step_by(self.together * width) {
             let count = (self.together * width).min(pixels - start);
@@ -240,7 +235,14 @@ impl WithSimd for Pixels<'_, '_, '_> {
             simd.vectorize(Pack { patches: self.patches, first, count, lanes, depth, data });
             let b = Panels { data, depth, columns: count, lanes };
             let block = Block {
-                a: self.weights,
+                a: MatrixRef {
+                    data: &[],
+                    rows: self.weights.rows(),
+                    columns: depth,
+                    row_stride: 0,
+                    column_stride: 1,
+                },
+                packed: Some(self.weights),
                 b,
                 epilogue: self.epilogue,
                 row_stride: self.row_stride,
@@ -299,15 +301,15 @@ fn pixel_tile(lanes: usize) -> usize {
 }
 
 /// Whether channels fill the vectors so much better than pixels that writing transposed tiles pays.
-pub(crate) fn prefers_transposed(arch: Arch, weights: MatrixRef<'_>, pixels: usize) -> bool {
+pub(crate) fn prefers_transposed(arch: Arch, out_channels: usize, depth: usize, pixels: usize) -> bool {
     let lanes = lanes(arch);
     let tile = pixel_tile(lanes);
     let used = |count: usize, stored: usize| count as f32 / stored as f32;
     let by_pixels = used(pixels, pixels.next_multiple_of(lanes));
     let tiles =
         pixels / tile * tile + if pixels.is_multiple_of(tile) { 0 } else { kernel_rows(pixels % tile) };
-    let by_channels = used(pixels, tiles) * used(weights.rows, weights.rows.next_multiple_of(lanes));
-    weights.columns >= 64 && pixels <= 256 && by_channels > 1.1 * by_pixels
+    let by_channels = used(pixels, tiles) * used(out_channels, out_channels.next_multiple_of(lanes));
+    depth >= 64 && pixels <= 256 && by_channels > 1.1 * by_pixels
 }
 
 /// The product of [`run`] with the weights as right operand, each panel of which is read only once.
@@ -341,7 +343,8 @@ pub(crate) fn run_transposed(
     let (planes, rest) = scratch.split_at_mut(planes_len);
     let (left, work) = rest.split_at_mut(left_len);
     let planes = fill_planes(arch, &layout, input, channels, planes, threads);
-    let patches = Patches::new(shape, channels, planes);
+    let taps = layout.taps(shape.geometry);
+    let patches = Patches::new(shape, channels, planes, &taps);
     threads.for_each_chunk_mut(&mut left[..tiles * tile * depth], tile * depth, |index, left| {
         let first = index * tile;
         arch.dispatch(PackLeft { patches, first, count: tile.min(pixels - first), left });

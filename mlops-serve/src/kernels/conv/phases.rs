@@ -4,6 +4,11 @@
 //! memory, whatever the stride. A channel becomes planes `[row phase][column phase][rows][columns]`; element (y, x) of
 //! the padded input lies in plane (y mod s, x mod s) at (y / s, x / s).
 
+use pulp::Simd;
+
+use super::Geometry;
+use crate::kernels::shuffle::{STEP, deinterleave};
+
 /// How a channel is laid out in planes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PhaseLayout {
@@ -15,6 +20,8 @@ pub(crate) struct PhaseLayout {
     phases: [usize; 2],
     /// Rows and columns of a plane.
     plane: [usize; 2],
+    /// Distance between the planes; but for the input itself, there is room for a vector behind each.
+    plane_len: usize,
     /// The planes are the input itself.
     identity: bool,
 }
@@ -32,7 +39,14 @@ impl PhaseLayout {
         let phases = [0, 1].map(|axis| strides[axis].min(extent[axis]));
         let plane = [0, 1].map(|axis| steps[axis] + (extent[axis] - 1) / strides[axis]);
         let identity = phases == [1, 1] && strides == [1, 1] && before == [0, 0] && plane == input;
-        Self { strides, before, input, phases, plane, identity }
+        let plane_len = plane[0] * plane[1] + if identity { 0 } else { STEP };
+        Self { strides, before, input, phases, plane, plane_len, identity }
+    }
+
+    /// The same planes, always to be written.
+    pub(crate) fn copied(self) -> Self {
+        let plane_len = self.plane[0] * self.plane[1] + STEP;
+        Self { plane_len, identity: false, ..self }
     }
 
     /// Whether the input needs no preparation.
@@ -49,69 +63,131 @@ impl PhaseLayout {
     /// Values a channel takes.
     #[inline(always)]
     pub(crate) fn channel_len(&self) -> usize {
-        self.phases[0] * self.phases[1] * self.plane[0] * self.plane[1]
+        self.phases[0] * self.phases[1] * self.plane_len
     }
 
     /// Where the element at (`y`, `x`) of the padded input lies within its channel.
     #[inline(always)]
     pub(crate) fn offset(&self, y: usize, x: usize) -> usize {
         let phase = (y % self.strides[0]) * self.phases[1] + x % self.strides[1];
-        (phase * self.plane[0] + y / self.strides[0]) * self.plane[1] + x / self.strides[1]
+        phase * self.plane_len + y / self.strides[0] * self.plane[1] + x / self.strides[1]
     }
 
-    /// Writes the planes of one channel.
+    /// Where the input of each kernel element at the first output lies in the planes of a channel.
+    pub(crate) fn taps(&self, geometry: &Geometry) -> Vec<usize> {
+        let mut taps = Vec::with_capacity(geometry.kernel[0] * geometry.kernel[1]);
+        for ky in 0..geometry.kernel[0] {
+            for kx in 0..geometry.kernel[1] {
+                taps.push(self.offset(ky * geometry.dilations[0], kx * geometry.dilations[1]));
+            }
+        }
+        taps
+    }
+
+    /// Writes the planes of the channel that begins at `channel` in `input` to the beginning of `planes`.
     #[inline(always)]
-    pub(crate) fn fill(&self, channel: &[f32], planes: &mut [f32]) {
+    pub(crate) fn fill<S: Simd>(&self, simd: S, input: &[f32], channel: usize, planes: &mut [f32]) {
+        match self.strides[1] {
+            1 => self.fill_stride::<S, 1, 16>(simd, input, channel, planes),
+            2 => self.fill_stride::<S, 2, 32>(simd, input, channel, planes),
+            4 => self.fill_stride::<S, 4, 64>(simd, input, channel, planes),
+            _ => self.fill_any_stride(input, channel, planes),
+        }
+    }
+
+    /// A column stride the compiler knows; `SPAN` is `STRIDE * STEP`.
+    #[inline(always)]
+    fn fill_stride<S: Simd, const STRIDE: usize, const SPAN: usize>(
+        &self,
+        simd: S,
+        input: &[f32],
+        channel: usize,
+        planes: &mut [f32],
+    ) {
         let [height, width] = self.input;
-        let mut rows = planes.chunks_exact_mut(self.plane[1]);
+        let columns = self.plane[1];
+        // Columns of the planes that lie within the input.
+        let inside: [_; STRIDE] = std::array::from_fn(|phase| {
+            let start = self.before[1].saturating_sub(phase).div_ceil(STRIDE).min(columns);
+            let end = (width + self.before[1]).saturating_sub(phase).div_ceil(STRIDE);
+            (start, end.clamp(start, columns))
+        });
         for row_phase in 0..self.phases[0] {
-            for column_phase in 0..self.phases[1] {
-                // Columns of the plane that lie within the input.
-                let start = (self.before[1].saturating_sub(column_phase)).div_ceil(self.strides[1]);
-                let end = (width + self.before[1]).saturating_sub(column_phase).div_ceil(self.strides[1]);
-                let (start, end) = (start.min(self.plane[1]), end.min(self.plane[1]));
-                let end = end.max(start);
-                for row in 0..self.plane[0] {
-                    let Some(out) = rows.next() else { return };
-                    let y = (row * self.strides[0] + row_phase).wrapping_sub(self.before[0]);
-                    if y >= height || start == end {
-                        out.fill(0.0);
-                        continue;
+            for row in 0..self.plane[0] {
+                let at = row_phase * self.phases[1] * self.plane_len + row * columns;
+                let y = (row * self.strides[0] + row_phase).wrapping_sub(self.before[0]);
+                if y >= height {
+                    for phase in 0..self.phases[1] {
+                        zero(&mut planes[at + phase * self.plane_len..][..columns]);
                     }
-                    out[..start].fill(0.0);
-                    out[end..].fill(0.0);
-                    let first = start * self.strides[1] + column_phase - self.before[1];
-                    let source = &channel[y * width..][..width][first..];
-                    copy_strided(source, self.strides[1], &mut out[start..end]);
+                    continue;
+                }
+                let source = channel + y * width;
+                for column in (0..columns).step_by(STEP) {
+                    // What lies left and right of the row is read as well, and made zero below.
+                    let from = (source + column * STRIDE).checked_sub(self.before[1]);
+                    let span = from.and_then(|from| input.get(from..)?.first_chunk::<SPAN>());
+                    for phase in 0..STRIDE {
+                        if phase >= self.phases[1] {
+                            break;
+                        }
+                        let out = &mut planes[at + phase * self.plane_len + column..];
+                        match (span, out.first_chunk_mut::<STEP>()) {
+                            (Some(span), Some(out)) => {
+                                deinterleave::<S, STRIDE, SPAN>(simd, span, phase, out);
+                            }
+                            _ => {
+                                let len = STEP.min(columns - column);
+                                self.copy_slowly(&input[source..][..width], column, phase, &mut out[..len]);
+                            }
+                        }
+                    }
+                }
+                for (phase, (start, end)) in inside.into_iter().enumerate().take(self.phases[1]) {
+                    let out = &mut planes[at + phase * self.plane_len..][..columns];
+                    zero(&mut out[..start]);
+                    zero(&mut out[end..]);
                 }
             }
         }
     }
-}
 
-/// Every `stride`th value.
-#[inline(always)]
-fn copy_strided(source: &[f32], stride: usize, out: &mut [f32]) {
-    match stride {
-        1 => out.copy_from_slice(&source[..out.len()]),
-        2 => copy_every::<2>(source, out),
-        4 => copy_every::<4>(source, out),
-        _ => {
-            for (out, value) in out.iter_mut().zip(source.iter().step_by(stride)) {
-                *out = *value;
+    #[inline(never)]
+    fn fill_any_stride(&self, input: &[f32], channel: usize, planes: &mut [f32]) {
+        let [height, width] = self.input;
+        for row_phase in 0..self.phases[0] {
+            for phase in 0..self.phases[1] {
+                for row in 0..self.plane[0] {
+                    let at = (row_phase * self.phases[1] + phase) * self.plane_len + row * self.plane[1];
+                    let out = &mut planes[at..][..self.plane[1]];
+                    let y = (row * self.strides[0] + row_phase).wrapping_sub(self.before[0]);
+                    if y < height {
+                        self.copy_slowly(&input[channel + y * width..][..width], 0, phase, out);
+                    } else {
+                        zero(out);
+                    }
+                }
             }
+        }
+    }
+
+    /// Columns from `column` on of a phase of one row of the input.
+    fn copy_slowly(&self, source: &[f32], column: usize, phase: usize, out: &mut [f32]) {
+        for (column, out) in (column..).zip(out) {
+            let x = (column * self.strides[1] + phase).wrapping_sub(self.before[1]);
+            *out = source.get(x).copied().unwrap_or_default();
         }
     }
 }
 
+/// Zeros, few of them mostly: too few for a call.
 #[inline(always)]
-fn copy_every<const STRIDE: usize>(source: &[f32], out: &mut [f32]) {
-    let (groups, rest) = source.as_chunks::<STRIDE>();
-    let (out, last) = out.split_at_mut(out.len().min(groups.len()));
-    for (out, group) in out.iter_mut().zip(groups) {
-        *out = group[0];
-    }
-    if let ([out], Some(value)) = (last, rest.first()) {
-        *out = *value;
+fn zero(values: &mut [f32]) {
+    match values {
+        [] => {}
+        [a] => *a = 0.0,
+        [a, b] => (*a, *b) = (0.0, 0.0),
+        [a, b, c] => (*a, *b, *c) = (0.0, 0.0, 0.0),
+        _ => values.fill(0.0),
     }
 }

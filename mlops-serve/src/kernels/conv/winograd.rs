@@ -6,16 +6,20 @@
 //! products are transformed back into `step x step` outputs. Vectors hold the same element of neighbouring tiles,
 //! which the split of the input into phases puts next to each other.
 
+use std::ops::Range;
+
 use pulp::{Arch, Simd, WithSimd};
 
 use super::Shape;
-use super::implicit_gemm::fill_planes;
 use super::phases::PhaseLayout;
 use crate::kernels::epilogue::Epilogue;
 use crate::kernels::gemm::finish::{RowEpilogue, finish_row};
-use crate::kernels::gemm::micro::{MAX_TILE_ROWS, PANEL_VECTORS, kernel_rows, load, packed_tile, tile_rows};
+use crate::kernels::gemm::micro::{
+    MAX_TILE_ROWS, PANEL_VECTORS, kernel_rows, load, multiply_add, packed_tile, tile_rows,
+};
 use crate::kernels::gemm::pack::{AlignedVec, aligned_scratch, lanes, panel_vectors};
 use crate::kernels::parallel::Threads;
+use crate::kernels::shuffle::interleave;
 
 /// Depth of a block of the products: a panel block stays in the first-level cache.
 const DEPTH_BLOCK: usize = 256;
@@ -48,14 +52,22 @@ pub(crate) struct WinogradWeights {
     data: AlignedVec,
 }
 
+// F(4x4, 3x3) interpolates at 0, +-INNER, +-OUTER and infinity. Points with a product of 1 keep the sizes of the
+// transformed values close together, and with them the rounding errors.
+const INNER: f64 = std::f64::consts::FRAC_1_SQRT_2;
+const OUTER: f64 = std::f64::consts::SQRT_2;
+
 /// The matrix G that transforms a kernel, one row for each element of a tile.
 fn kernel_transform(step: usize) -> &'static [[f64; 3]] {
+    // 1 / (2 p^2 (p^2 - q^2)) for the points p and the other pair q, whose squares are 1/2 and 2.
+    const INNER_SCALE: f64 = 1.0 / (2.0 * 0.5 * (0.5 - 2.0));
+    const OUTER_SCALE: f64 = 1.0 / (2.0 * 2.0 * (2.0 - 0.5));
     const FOUR: [[f64; 3]; 6] = [
-        [1.0 / 4.0, 0.0, 0.0],
-        [-1.0 / 6.0, -1.0 / 6.0, -1.0 / 6.0],
-        [-1.0 / 6.0, 1.0 / 6.0, -1.0 / 6.0],
-        [1.0 / 24.0, 1.0 / 12.0, 1.0 / 6.0],
-        [1.0 / 24.0, -1.0 / 12.0, 1.0 / 6.0],
+        [1.0, 0.0, 0.0],
+        [INNER_SCALE, INNER_SCALE * INNER, INNER_SCALE * 0.5],
+        [INNER_SCALE, -INNER_SCALE * INNER, INNER_SCALE * 0.5],
+        [OUTER_SCALE, OUTER_SCALE * OUTER, OUTER_SCALE * 2.0],
+        [OUTER_SCALE, -OUTER_SCALE * OUTER, OUTER_SCALE * 2.0],
         [0.0, 0.0, 1.0],
     ];
     const TWO: [[f64; 3]; 4] = [[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]];
@@ -69,20 +81,18 @@ fn input_transform<S: Simd, const SIDE: usize>(simd: S, d: [S::f32s; SIDE]) -> [
     let sub = |a, b| simd.sub_f32s(a, b);
     let mut out = d;
     if SIDE == 6 {
-        let scaled = |a, factor: f32| simd.mul_f32s(a, simd.splat_f32s(factor));
+        let scaled = |a, factor: f64| simd.mul_f32s(a, simd.splat_f32s(factor as f32));
         // a * factor + b
-        let fused =
-            |a, factor: f32, b| super::super::gemm::micro::multiply_add(simd, a, simd.splat_f32s(factor), b);
-        let even = fused(d[2], -4.0, d[4]);
-        let odd = fused(d[1], -4.0, d[3]);
-        let difference = sub(d[4], d[2]);
-        let twice = scaled(sub(d[3], d[1]), 2.0);
-        out[0] = fused(d[0], 4.0, fused(d[2], -5.0, d[4]));
-        out[1] = add(even, odd);
-        out[2] = sub(even, odd);
-        out[3] = add(difference, twice);
-        out[4] = sub(difference, twice);
-        out[5] = fused(d[1], 4.0, fused(d[3], -5.0, d[5]));
+        let fused = |a, factor: f32, b| multiply_add(simd, a, simd.splat_f32s(factor), b);
+        let (inner_even, outer_even) = (fused(d[2], -2.0, d[4]), fused(d[2], -0.5, d[4]));
+        let inner_odd = scaled(fused(d[1], -2.0, d[3]), INNER);
+        let outer_odd = scaled(fused(d[1], -0.5, d[3]), OUTER);
+        out[0] = fused(d[2], -2.5, add(d[0], d[4]));
+        out[1] = add(inner_even, inner_odd);
+        out[2] = sub(inner_even, inner_odd);
+        out[3] = add(outer_even, outer_odd);
+        out[4] = sub(outer_even, outer_odd);
+        out[5] = fused(d[3], -2.5, add(d[1], d[5]));
     } else {
         out[0] = sub(d[0], d[2]);
         out[1] = add(d[1], d[2]);
@@ -102,14 +112,14 @@ fn output_transform<S: Simd, const SIDE: usize, const STEP: usize>(
     let sub = |a, b| simd.sub_f32s(a, b);
     let mut out = [m[0]; STEP];
     if STEP == 4 {
-        let fused =
-            |a, factor: f32, b| super::super::gemm::micro::multiply_add(simd, a, simd.splat_f32s(factor), b);
-        let (sum, difference) = (add(m[1], m[2]), sub(m[1], m[2]));
+        let scaled = |a, factor: f64| simd.mul_f32s(a, simd.splat_f32s(factor as f32));
+        let fused = |a, factor: f64, b| multiply_add(simd, a, simd.splat_f32s(factor as f32), b);
+        let (inner_sum, inner_difference) = (add(m[1], m[2]), sub(m[1], m[2]));
         let (outer_sum, outer_difference) = (add(m[3], m[4]), sub(m[3], m[4]));
-        out[0] = add(add(m[0], sum), outer_sum);
-        out[1] = fused(outer_difference, 2.0, difference);
-        out[2] = fused(outer_sum, 4.0, sum);
-        out[3] = add(fused(outer_difference, 8.0, difference), m[5]);
+        out[0] = add(add(m[0], inner_sum), outer_sum);
+        out[1] = fused(outer_difference, OUTER, scaled(inner_difference, INNER));
+        out[2] = fused(outer_sum, 2.0, scaled(inner_sum, 0.5));
+        out[3] = fused(outer_difference, 2.0 * OUTER, fused(inner_difference, 0.5 * INNER, m[5]));
     } else {
         out[0] = add(add(m[0], m[1]), m[2]);
         out[1] = sub(sub(m[1], m[2]), m[3]);
@@ -180,34 +190,29 @@ impl WinogradWeights {
         let width = PANEL_VECTORS * lanes;
         let grid = shape.output.map(|size| size.div_ceil(STEP));
         let tiles = grid[0] * grid[1];
-        let before = [shape.geometry.pads[0], shape.geometry.pads[1]];
-        let layout = PhaseLayout::new(shape.input, before, [STEP; 2], [SIDE; 2], grid);
         let panels = tiles.div_ceil(width);
         // One thread takes a panel at a time through all stages, so that it stays in the second-level cache.
         let together = if threads.count() == 1 { 1 } else { panels.min(4 * threads.count()) };
+        let shares = if threads.count() == 1 { 1 } else { 4 * threads.count() };
         let elements = SIDE * SIDE;
-        let planes_len = (self.in_channels * layout.channel_len() + lanes).next_multiple_of(16);
         let inputs_len = elements * self.in_channels * width;
         let product_len = (self.out_channels + MAX_TILE_ROWS) * width;
-        let scratch = aligned_scratch(scratch, planes_len + together * (inputs_len + elements * product_len));
-        let (planes, rest) = scratch.split_at_mut(planes_len);
-        let (inputs, products) = rest.split_at_mut(together * inputs_len);
-        let filled = &mut planes[..self.in_channels * layout.channel_len()];
-        fill_planes(arch, &layout, input, self.in_channels, filled, threads);
-        let planes = &*planes;
+        let scratch = aligned_scratch(scratch, together * (inputs_len + elements * product_len));
+        let (inputs, products) = scratch.split_at_mut(together * inputs_len);
 
         for first_panel in (0..panels).step_by(together) {
             let count = together.min(panels - first_panel);
             let tiles_of = |panel: usize| (panel * width, tiles.min((panel + 1) * width));
             // Stage 1: transform the inputs, channels shared out among the threads.
-            let channels =
-                self.in_channels.div_ceil(if threads.count() == 1 { 1 } else { 4 * threads.count() });
+            let channels = self.in_channels.div_ceil(shares);
             let mut tasks = Vec::new();
             for (index, inputs) in inputs.chunks_exact_mut(inputs_len).take(count).enumerate() {
                 let (first, end) = tiles_of(first_panel + index);
                 let stored = panel_vectors(end - first, lanes) * lanes;
                 let mut parts: Vec<[&mut [f32]; 36]> = Vec::new();
-                parts.resize_with(self.in_channels.div_ceil(channels), || std::array::from_fn(|_| Default::default()));
+                parts.resize_with(self.in_channels.div_ceil(channels), || {
+                    std::array::from_fn(|_| Default::default())
+                });
                 for (element, inputs) in inputs.chunks_exact_mut(self.in_channels * width).enumerate() {
                     let inputs = &mut inputs[..self.in_channels * stored];
                     for (parts, inputs) in parts.iter_mut().zip(inputs.chunks_mut(channels * stored)) {
@@ -215,13 +220,13 @@ impl WinogradWeights {
                     }
                 }
                 tasks.extend(parts.into_iter().enumerate().map(|(part, inputs)| Inputs::<SIDE, STEP> {
-                    planes: &planes[part * channels * layout.channel_len()..],
-                    layout,
+                    input,
+                    shape,
+                    channels: part * channels..self.in_channels.min((part + 1) * channels),
                     grid_width: grid[1],
                     first,
                     end,
                     stored,
-                    channels: channels.min(self.in_channels - part * channels),
                     inputs,
                 }));
             }
@@ -246,7 +251,7 @@ impl WinogradWeights {
             // Stage 3: transform the outputs, channels shared out among the threads.
             let products = &*products;
             let pixels = shape.output[0] * shape.output[1];
-            let rows = self.out_channels.div_ceil(if threads.count() == 1 { 1 } else { 4 * threads.count() });
+            let rows = self.out_channels.div_ceil(shares);
             threads.for_each_chunk_mut(out, rows * pixels, |index, out| {
                 for panel in 0..count {
                     let (first, end) = tiles_of(first_panel + panel);
@@ -305,13 +310,14 @@ fn stretches(first: usize, end: usize, grid_width: usize, lanes: usize) -> impl 
 
 /// Transforms some channels of the tiles of a panel.
 struct Inputs<'a, const SIDE: usize, const STEP: usize> {
-    planes: &'a [f32],
-    layout: PhaseLayout,
+    /// All channels.
+    input: &'a [f32],
+    shape: &'a Shape<'a>,
+    channels: Range<usize>,
     grid_width: usize,
     first: usize,
     end: usize,
     stored: usize,
-    channels: usize,
     /// For every element `[channels, stored]`.
     inputs: [&'a mut [f32]; 36],
 }
@@ -321,21 +327,43 @@ impl<const SIDE: usize, const STEP: usize> WithSimd for &mut Inputs<'_, SIDE, ST
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
+        // The rows of the input under the rows of tiles that the panel touches.
+        let rows = self.first / self.grid_width..(self.end - 1) / self.grid_width + 1;
+        let [top, left, ..] = self.shape.geometry.pads;
+        let [height, width] = self.shape.input;
+        let above = top.saturating_sub(rows.start * STEP);
+        let skipped = (rows.start * STEP).saturating_sub(top).min(height);
+        let window = [height - skipped, width];
+        let grid = [rows.len(), self.grid_width];
+        let layout = PhaseLayout::new(window, [above, left], [STEP; 2], [SIDE; 2], grid);
         let offsets: [[usize; SIDE]; SIDE] =
-            std::array::from_fn(|i| std::array::from_fn(|j| self.layout.offset(i, j)));
-        for channel in 0..self.channels {
-            let planes = &self.planes[channel * self.layout.channel_len()..];
+            std::array::from_fn(|i| std::array::from_fn(|j| layout.offset(i, j)));
+        // Some channels are filled before the first is read: a vector just written piece by piece is slow to read.
+        const AHEAD: usize = 4;
+        let planes_len = layout.channel_len();
+        let mut planes = vec![0.0; AHEAD * planes_len];
+        for (index, channel) in self.channels.clone().enumerate() {
+            if index % AHEAD == 0 {
+                for (channel, planes) in (channel..self.channels.end).zip(planes.chunks_exact_mut(planes_len))
+                {
+                    layout.fill(simd, self.input, channel * height * width + skipped * width, planes);
+                }
+            }
+            let planes = &planes[index % AHEAD * planes_len..][..planes_len];
             for stretch in stretches(self.first, self.end, self.grid_width, S::F32_LANES) {
-                let planes = &planes[stretch.row * self.layout.pitch() + stretch.column..];
+                let planes = &planes[(stretch.row - rows.start) * layout.pitch() + stretch.column..];
                 let mut half = [[simd.splat_f32s(0.0); SIDE]; SIDE];
                 for j in 0..SIDE {
-                    let column = std::array::from_fn(|i| load::<S>(&planes[offsets[i][j]..]));
+                    let mut column = [simd.splat_f32s(0.0); SIDE];
+                    for i in 0..SIDE {
+                        column[i] = load::<S>(&planes[offsets[i][j]..]);
+                    }
                     let column = input_transform::<S, SIDE>(simd, column);
                     for i in 0..SIDE {
                         half[i][j] = column[i];
                     }
                 }
-                let target = channel * self.stored + stretch.target;
+                let target = index * self.stored + stretch.target;
                 for i in 0..SIDE {
                     let row = input_transform::<S, SIDE>(simd, half[i]);
                     for j in 0..SIDE {
@@ -414,14 +442,16 @@ impl<const SIDE: usize, const STEP: usize> WithSimd for Outputs<'_, '_, SIDE, ST
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let [height, width] = self.size;
+        let mut row = [0.0; 64];
         for (channel, out) in (self.first_channel..).zip(self.out.chunks_exact_mut(height * width)) {
             for stretch in stretches(self.first, self.end, self.grid_width, S::F32_LANES) {
                 let at = channel * self.stored + stretch.target;
                 let mut half = [[simd.splat_f32s(0.0); SIDE]; STEP];
                 for j in 0..SIDE {
-                    let column = std::array::from_fn(|i| {
-                        load::<S>(&self.products[(i * SIDE + j) * self.product_len + at..])
-                    });
+                    let mut column = [simd.splat_f32s(0.0); SIDE];
+                    for i in 0..SIDE {
+                        column[i] = load::<S>(&self.products[(i * SIDE + j) * self.product_len + at..]);
+                    }
                     let column = output_transform::<S, SIDE, STEP>(simd, column);
                     for i in 0..STEP {
                         half[i][j] = column[i];
@@ -435,27 +465,12 @@ impl<const SIDE: usize, const STEP: usize> WithSimd for Outputs<'_, '_, SIDE, ST
                         break;
                     }
                     let values = output_transform::<S, SIDE, STEP>(simd, half[i]);
-                    let mut row = [0.0; 64];
-                    interleave::<S, STEP>(values, &mut row);
+                    interleave::<S, STEP>(simd, values, &mut row);
                     let at = y * width + x;
                     let epilogue = RowEpilogue::of_channel(self.epilogue, channel, height * width, at, len);
                     finish_row(simd, &row, &mut out[at..][..len], &epilogue);
                 }
             }
-        }
-    }
-}
-
-/// Writes lane after lane of the vectors.
-#[inline(always)]
-fn interleave<S: Simd, const STEP: usize>(vectors: [S::f32s; STEP], out: &mut [f32; 64]) {
-    let mut lanes = [[0.0; 16]; STEP];
-    for (lanes, vector) in lanes.iter_mut().zip(vectors) {
-        S::as_mut_simd_f32s(lanes).0[0] = vector;
-    }
-    for lane in 0..S::F32_LANES {
-        for step in 0..STEP {
-            out[lane * STEP + step] = lanes[step][lane];
         }
     }
 }

@@ -28,6 +28,51 @@ impl RowEpilogue<'_> {
     }
 }
 
+/// Writes rows of a tile, `VECTORS` whole vectors wide, to `rows` from `column` on, with a bias for each row.
+#[inline(always)]
+fn finish_whole<S: Simd, const VECTORS: usize>(
+    simd: S,
+    tile: &[f32],
+    rows: &mut [&mut [f32]],
+    column: usize,
+    bias: Option<&[f32]>,
+    activate: impl Fn(S::f32s) -> S::f32s,
+) {
+    let tile = S::as_simd_f32s(tile).0.as_chunks::<VECTORS>().0;
+    for (index, (row, tile)) in rows.iter_mut().zip(tile).enumerate() {
+        let bias = simd.splat_f32s(bias.map_or(0.0, |bias| bias[index]));
+        let Some(out) = S::as_mut_simd_f32s(&mut row[column..]).0.first_chunk_mut::<VECTORS>() else {
+            return;
+        };
+        for vector in 0..VECTORS {
+            out[vector] = activate(simd.add_f32s(tile[vector], bias));
+        }
+    }
+}
+
+/// [`finish_whole`] for the most frequent epilogues; `false` for others, and nothing is done.
+#[inline(always)]
+pub(crate) fn finish_simple_tile<S: Simd>(
+    simd: S,
+    vectors: usize,
+    tile: &[f32],
+    rows: &mut [&mut [f32]],
+    column: usize,
+    bias: Option<&[f32]>,
+    activation: Activation,
+) -> bool {
+    let zero = simd.splat_f32s(0.0);
+    let relu = |value| simd.select_f32s(simd.less_than_f32s(value, zero), zero, value);
+    match (vectors, activation) {
+        (1, Activation::Relu) => finish_whole::<S, 1>(simd, tile, rows, column, bias, relu),
+        (2, Activation::Relu) => finish_whole::<S, 2>(simd, tile, rows, column, bias, relu),
+        (1, Activation::None) => finish_whole::<S, 1>(simd, tile, rows, column, bias, |value| value),
+        (2, Activation::None) => finish_whole::<S, 2>(simd, tile, rows, column, bias, |value| value),
+        _ => return false,
+    }
+    true
+}
+
 /// Writes the first `out.len()` values of `tile` to `out`.
 #[inline(always)]
 pub(crate) fn finish_row<S: Simd>(simd: S, tile: &[f32], out: &mut [f32], epilogue: &RowEpilogue<'_>) {

@@ -5,7 +5,7 @@ use std::fmt;
 use pulp::{Arch, Simd, WithSimd};
 
 use super::MatrixRef;
-use super::micro::PANEL_VECTORS;
+use super::micro::{PANEL_VECTORS, kernel_rows, tile_rows};
 
 /// Values to a cache line.
 const LINE: usize = 16;
@@ -104,6 +104,53 @@ impl PackedB {
 
     pub(crate) fn view(&self) -> Panels<'_> {
         Panels { data: self.data.as_slice(), depth: self.depth, columns: self.columns, lanes: self.lanes }
+    }
+}
+
+/// A left operand `[rows, depth]` packed once: blocks of the rows of a tile, each `[depth][rows]`.
+#[derive(Debug)]
+pub(crate) struct PackedA {
+    data: AlignedVec,
+    rows: usize,
+    depth: usize,
+    tile_rows: usize,
+}
+
+impl PackedA {
+    /// Packs `a` for this machine's vectors. The last block has as many rows as the smallest kernel that does.
+    pub(crate) fn pack(a: MatrixRef<'_>) -> Self {
+        let tile_rows = tile_rows(lanes(Arch::new()));
+        let rest = a.rows % tile_rows;
+        let tail = if rest == 0 { 0 } else { kernel_rows(rest) };
+        let mut data = AlignedVec::zeros((a.rows - rest + tail) * a.columns);
+        let packed = data.as_mut_slice();
+        for first in (0..a.rows).step_by(tile_rows) {
+            let stored = kernel_rows(tile_rows.min(a.rows - first));
+            for row in first..a.rows.min(first + tile_rows) {
+                let out = packed[first * a.columns + row - first..].iter_mut().step_by(stored);
+                for (column, out) in out.enumerate().take(a.columns) {
+                    *out = a.data[row * a.row_stride + column * a.column_stride];
+                }
+            }
+        }
+        Self { data, rows: a.rows, depth: a.columns, tile_rows }
+    }
+
+    /// Rows of the product.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The length of the dot products.
+    pub(crate) fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// `depth` columns from `from` on of the block that begins with row `first`.
+    #[inline(always)]
+    pub(crate) fn block(&self, first: usize, from: usize, depth: usize) -> &[f32] {
+        let stored = kernel_rows(self.tile_rows.min(self.rows - first));
+        &self.data.as_slice()[first * self.depth + from * stored..][..depth * stored]
     }
 }
 

@@ -4,7 +4,7 @@ use half::{bf16, f16};
 use mlops_core::{Error, Result};
 
 use super::number::{Half, round, widen};
-use super::support::{expanded, product, zip_in_place, zip_onto};
+use super::support::{expanded, zip_in, zip_in_place};
 use super::{Context, Inputs};
 use crate::engine::onnx::tensor::{Data, HostTensor, Shape};
 use crate::engine::onnx::value::Value;
@@ -120,9 +120,8 @@ pub(super) fn combine(
     let (a, b) = (inputs.tensor(first)?, inputs.tensor(second)?);
     let (a_elements, b_elements) = (a.elements::<f32>()?, b.elements::<f32>()?);
     let Some(broadcast) = broadcast else {
-        let output = context.memory.floats(product(&shape));
         let (a, b) = ((a.shape(), a_elements), (b.shape(), b_elements));
-        let output = zip_onto(output, &shape, a, b, |&a, &b| scalar(operation, a, b));
+        let output = zip_in(context.memory, &shape, a, b, |&a, &b| scalar(operation, a, b))?;
         return HostTensor::new(shape, output);
     };
     let mut output = context.memory.floats(a_elements.len());

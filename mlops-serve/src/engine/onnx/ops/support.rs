@@ -3,7 +3,8 @@
 use mlops_core::{Error, Result};
 use smallvec::SmallVec;
 
-use crate::engine::onnx::tensor::{Shape, element_count};
+use crate::engine::onnx::memory::Memory;
+use crate::engine::onnx::tensor::{Scalar, Shape, element_count};
 
 /// The shape that all of these are repeated to, by NumPy's rule: aligned at the last dimension, lengths are equal or 1.
 pub(super) fn broadcast<'a>(shapes: impl IntoIterator<Item = &'a [usize]>) -> Result<Shape> {
@@ -80,15 +81,27 @@ pub(super) fn around(shape: &[usize], axis: usize) -> Around {
     Around { outer: product(&shape[..axis]), length: shape[axis], inner: product(&shape[axis + 1..]) }
 }
 
+/// A result that follows from small inputs is refused beyond this many bytes: the system would end the process instead
+/// of saying no.
+const LARGEST: usize = 1 << 32;
+
 /// A vector with room for that many elements, or an error when memory does not suffice.
 ///
-/// For lengths that come from the elements of inputs instead of their shapes.
+/// For lengths that come from the elements of inputs instead of their shapes, where there is no
+/// [`Memory`](crate::engine::onnx::memory::Memory) to ask for a vector.
 pub(super) fn reserve<T>(length: usize) -> Result<Vec<T>> {
     let mut elements = Vec::new();
-    elements
-        .try_reserve_exact(length)
-        .map_err(|_| Error::engine(format!("{length} elements do not fit in memory")))?;
+    make_room(&mut elements, length)?;
     Ok(elements)
+}
+
+/// Lets an empty vector have room for that many elements, or is an error when memory does not suffice.
+fn make_room<T>(elements: &mut Vec<T>, length: usize) -> Result<()> {
+    let fits = length.checked_mul(size_of::<T>()).is_some_and(|bytes| bytes <= LARGEST);
+    if !fits || elements.try_reserve_exact(length).is_err() {
+        return Err(Error::engine(format!("{length} elements do not fit in memory")));
+    }
+    Ok(())
 }
 
 /// A vector of that many copies, or an error when memory does not suffice.
@@ -206,22 +219,32 @@ pub(super) fn zip<A, B, O>(
     a: (&[usize], &[A]),
     b: (&[usize], &[B]),
     function: impl Fn(&A, &B) -> O,
-) -> Vec<O> {
+) -> Result<Vec<O>> {
     zip_onto(Vec::new(), shape, a, b, function)
 }
 
-/// The same, in memory that is there already; what it holds is dropped.
-pub(super) fn zip_onto<A, B, O>(
+/// The same, in a vector of the memory of the engine.
+pub(super) fn zip_in<A, B, O: Scalar>(
+    memory: &mut Memory,
+    shape: &[usize],
+    a: (&[usize], &[A]),
+    b: (&[usize], &[B]),
+    function: impl Fn(&A, &B) -> O,
+) -> Result<Vec<O>> {
+    zip_onto(memory.vector(product(shape))?, shape, a, b, function)
+}
+
+fn zip_onto<A, B, O>(
     mut output: Vec<O>,
     shape: &[usize],
     (a_shape, a): (&[usize], &[A]),
     (b_shape, b): (&[usize], &[B]),
     function: impl Fn(&A, &B) -> O,
-) -> Vec<O> {
+) -> Result<Vec<O>> {
     let walk = Walk::new(shape, [a_shape, b_shape]);
     let run = walk.run();
     output.clear();
-    output.reserve(walk.count());
+    make_room(&mut output, walk.count())?;
     match (walk.moves(0), walk.moves(1)) {
         (true, true) => walk.for_each(|[i, j]| {
             output.extend(a[i..i + run].iter().zip(&b[j..j + run]).map(|(a, b)| function(a, b)));
@@ -238,7 +261,7 @@ pub(super) fn zip_onto<A, B, O>(
             output.extend(std::iter::repeat_with(|| function(&a[i], &b[j])).take(run));
         }),
     }
-    output
+    Ok(output)
 }
 
 /// `a = function(a, b)`, where `b` is broadcast to the shape of `a`.
@@ -336,7 +359,7 @@ mod tests {
                     a[at(a_shape, &position)] + b[at(b_shape, &position)]
                 })
                 .collect();
-            assert_eq!(zip(&shape, (a_shape, &a), (b_shape, &b), |a, b| a + b), expected);
+            assert_eq!(zip(&shape, (a_shape, &a), (b_shape, &b), |a, b| a + b).unwrap(), expected);
             let mut in_place = expanded(&shape, a_shape, &a).unwrap();
             zip_in_place(&shape, &mut in_place, (b_shape, &b), |a, b| a + b);
             assert_eq!(in_place, expected);

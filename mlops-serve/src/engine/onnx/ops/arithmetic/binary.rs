@@ -3,9 +3,10 @@
 use mlops_core::{DType, Error, Result};
 
 use super::Alignment;
+use crate::engine::onnx::memory::Memory;
 use crate::engine::onnx::ops::elementwise::combine;
 use crate::engine::onnx::ops::number::{Number, for_number_type};
-use crate::engine::onnx::ops::support::zip;
+use crate::engine::onnx::ops::support::zip_in;
 use crate::engine::onnx::ops::{Context, Inputs, Operator, Outputs, Source};
 use crate::engine::onnx::tensor::{HostTensor, Shape};
 use crate::kernels::elementwise::Binary;
@@ -85,7 +86,7 @@ pub(super) fn compute(
     }
     for_number_type!(
         dtype,
-        T => typed::<T>(operation, shape, inputs.tensor(0)?, inputs.tensor(1)?),
+        T => typed::<T>(operation, shape, inputs.tensor(0)?, inputs.tensor(1)?, context.memory),
         else Err(Error::engine(format!("numbers are needed, not {dtype}")))
     )
 }
@@ -95,6 +96,7 @@ fn typed<T: Number>(
     shape: Shape,
     a: &HostTensor,
     b: &HostTensor,
+    memory: &mut Memory,
 ) -> Result<HostTensor> {
     let (a, b) = ((a.shape(), a.elements::<T>()?), (b.shape(), b.elements::<T>()?));
     let divides = matches!(operation, Operation::Div | Operation::Modulo | Operation::Remainder);
@@ -102,14 +104,14 @@ fn typed<T: Number>(
         return Err(Error::engine("an integer is divided by zero"));
     }
     let output = match operation {
-        Operation::Add => zip(&shape, a, b, |&a, &b| a.plus(b)),
-        Operation::Sub => zip(&shape, a, b, |&a, &b| a.minus(b)),
-        Operation::Mul => zip(&shape, a, b, |&a, &b| a.times(b)),
-        Operation::Div => zip(&shape, a, b, |&a, &b| a.over(b)),
-        Operation::Min => zip(&shape, a, b, |&a, &b| a.smaller(b)),
-        Operation::Max => zip(&shape, a, b, |&a, &b| a.larger(b)),
-        Operation::Modulo => zip(&shape, a, b, |&a, &b| a.modulo(b)),
-        Operation::Remainder => zip(&shape, a, b, |&a, &b| a.remainder(b)),
+        Operation::Add => zip_in(memory, &shape, a, b, |&a, &b| a.plus(b))?,
+        Operation::Sub => zip_in(memory, &shape, a, b, |&a, &b| a.minus(b))?,
+        Operation::Mul => zip_in(memory, &shape, a, b, |&a, &b| a.times(b))?,
+        Operation::Div => zip_in(memory, &shape, a, b, |&a, &b| a.over(b))?,
+        Operation::Min => zip_in(memory, &shape, a, b, |&a, &b| a.smaller(b))?,
+        Operation::Max => zip_in(memory, &shape, a, b, |&a, &b| a.larger(b))?,
+        Operation::Modulo => zip_in(memory, &shape, a, b, |&a, &b| a.modulo(b))?,
+        Operation::Remainder => zip_in(memory, &shape, a, b, |&a, &b| a.remainder(b))?,
     };
     HostTensor::new(shape, output)
 }

@@ -3,7 +3,8 @@
 use mlops_core::{DType, Error, Result};
 
 use super::Alignment;
-use crate::engine::onnx::ops::support::zip;
+use crate::engine::onnx::memory::Memory;
+use crate::engine::onnx::ops::support::zip_in;
 use crate::engine::onnx::ops::{Context, Inputs, Operator, Outputs, Source, one};
 use crate::engine::onnx::tensor::{HostTensor, Scalar, Shape};
 
@@ -101,22 +102,28 @@ macro_rules! for_integer_type {
 }
 
 impl Operator for Bitwise {
-    fn run(&self, inputs: &mut Inputs<'_>, _: &mut Context<'_>) -> Result<Outputs> {
+    fn run(&self, inputs: &mut Inputs<'_>, context: &mut Context<'_>) -> Result<Outputs> {
         Alignment::Last.run(inputs, |inputs, shape| {
             let (a, b) = (inputs.tensor(0)?, inputs.tensor(1)?);
-            for_integer_type!(a.dtype(), pairs(*self, shape, a, b))
+            for_integer_type!(a.dtype(), pairs(*self, shape, a, b, context.memory))
         })
     }
 }
 
-fn pairs<T: Bits>(operation: Bitwise, shape: Shape, a: &HostTensor, b: &HostTensor) -> Result<HostTensor> {
+fn pairs<T: Bits>(
+    operation: Bitwise,
+    shape: Shape,
+    a: &HostTensor,
+    b: &HostTensor,
+    memory: &mut Memory,
+) -> Result<HostTensor> {
     let (a, b) = ((a.shape(), a.elements::<T>()?), (b.shape(), b.elements::<T>()?));
     let output = match operation {
-        Bitwise::And => zip(&shape, a, b, |&a, &b| a.and(b)),
-        Bitwise::Or => zip(&shape, a, b, |&a, &b| a.or(b)),
-        Bitwise::Xor => zip(&shape, a, b, |&a, &b| a.xor(b)),
-        Bitwise::ShiftLeft => zip(&shape, a, b, |&a, &b| a.left(b)),
-        Bitwise::ShiftRight => zip(&shape, a, b, |&a, &b| a.right(b)),
+        Bitwise::And => zip_in(memory, &shape, a, b, |&a, &b| a.and(b))?,
+        Bitwise::Or => zip_in(memory, &shape, a, b, |&a, &b| a.or(b))?,
+        Bitwise::Xor => zip_in(memory, &shape, a, b, |&a, &b| a.xor(b))?,
+        Bitwise::ShiftLeft => zip_in(memory, &shape, a, b, |&a, &b| a.left(b))?,
+        Bitwise::ShiftRight => zip_in(memory, &shape, a, b, |&a, &b| a.right(b))?,
     };
     HostTensor::new(shape, output)
 }

@@ -5,11 +5,16 @@ mod bits;
 mod cast;
 mod clip;
 mod compare;
+mod dropout;
 mod identity;
 mod power;
 mod select;
 mod unary;
 mod variadic;
+
+pub(super) use cast::converted;
+pub(super) use unary::error_function;
+pub(super) use variadic::added;
 
 use mlops_core::Result;
 
@@ -40,7 +45,7 @@ pub(super) const OPERATORS: &[Entry] = &[
     onnx("Cos", 7, unary::cos),
     onnx("Cosh", 9, unary::cosh),
     onnx("Div", 1, binary::div),
-    onnx("Dropout", 1, identity::dropout),
+    onnx("Dropout", 1, dropout::dropout),
     onnx("Equal", 1, compare::equal),
     onnx("Erf", 9, unary::erf),
     onnx("Exp", 1, unary::exp),

@@ -5,7 +5,7 @@ use mlops_core::{DType, Error, Result};
 use super::Alignment;
 use crate::engine::onnx::ops::elementwise::map;
 use crate::engine::onnx::ops::number::{Number, for_number_type};
-use crate::engine::onnx::ops::support::zip;
+use crate::engine::onnx::ops::support::zip_in;
 use crate::engine::onnx::ops::{Context, Inputs, Operator, Outputs, Source};
 use crate::engine::onnx::tensor::{HostTensor, Shape};
 use crate::kernels::math;
@@ -36,7 +36,7 @@ fn power(inputs: &mut Inputs<'_>, shape: Shape, context: &mut Context<'_>) -> Re
     }
     for_number_type!(
         dtype,
-        T => typed::<T>(base, exponent, shape),
+        T => typed::<T>(base, exponent, shape, context),
         else Err(Error::engine(format!("numbers are needed, not {dtype}")))
     )
 }
@@ -64,13 +64,20 @@ fn same_for_all(inputs: &mut Inputs<'_>, exponent: f64, context: &mut Context<'_
     }
 }
 
-fn typed<T: Number>(base: &HostTensor, exponent: &HostTensor, shape: Shape) -> Result<HostTensor> {
+fn typed<T: Number>(
+    base: &HostTensor,
+    exponent: &HostTensor,
+    shape: Shape,
+    context: &mut Context<'_>,
+) -> Result<HostTensor> {
     let a = (base.shape(), base.elements::<T>()?);
     let output = match exponent.elements::<T>() {
-        Ok(same_type) => zip(&shape, a, (exponent.shape(), same_type), |&a, &b| a.power(b)),
+        Ok(same_type) => {
+            zip_in(context.memory, &shape, a, (exponent.shape(), same_type), |&a, &b| a.power(b))?
+        }
         Err(_) => {
             let exponents = numbers(exponent)?;
-            zip(&shape, a, (exponent.shape(), &exponents), |&a, &b| raised(a, b))
+            zip_in(context.memory, &shape, a, (exponent.shape(), &exponents), |&a, &b| raised(a, b))?
         }
     };
     HostTensor::new(shape, output)

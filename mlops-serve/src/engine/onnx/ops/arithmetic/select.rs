@@ -20,10 +20,10 @@ impl Operator for Where {
         let walk = Walk::new(&shape, [condition.shape(), x.shape(), y.shape()]);
         let condition = condition.elements::<bool>()?;
         if let (Data::F32(x), Data::F32(y)) = (x.data(), y.data()) {
-            let memory = context.memory.floats(walk.count());
+            let memory = context.memory.vector(walk.count())?;
             return one(HostTensor::new(shape, chosen(memory, &walk, condition, x, y))?);
         }
-        one(for_any!(x.data(), |elements| typed(shape, &walk, condition, elements, y))?)
+        one(for_any!(x.data(), |elements| typed(shape, &walk, condition, elements, y, context))?)
     }
 }
 
@@ -33,12 +33,13 @@ fn typed<T: Scalar>(
     condition: &[bool],
     x: &[T],
     y: &HostTensor,
+    context: &mut Context<'_>,
 ) -> Result<HostTensor> {
     let y = y.elements::<T>().map_err(|_| {
         let (x, y) = (T::DTYPE, y.dtype());
         Error::engine(format!("the two tensors to choose from must have one type, not {x} and {y}"))
     })?;
-    HostTensor::new(shape, chosen(Vec::with_capacity(walk.count()), walk, condition, x, y))
+    HostTensor::new(shape, chosen(context.memory.vector(walk.count())?, walk, condition, x, y))
 }
 
 fn chosen<T: Clone>(mut output: Vec<T>, walk: &Walk<3>, condition: &[bool], x: &[T], y: &[T]) -> Vec<T> {

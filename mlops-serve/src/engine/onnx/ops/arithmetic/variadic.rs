@@ -88,6 +88,15 @@ impl Variadic {
     }
 }
 
+/// The sum of two tensors of one type, broadcast to each other.
+pub(in crate::engine::onnx::ops) fn added(
+    a: HostTensor,
+    b: HostTensor,
+    context: &mut Context<'_>,
+) -> Result<HostTensor> {
+    step(Operation::Add, a, b, context)
+}
+
 fn step(operation: Operation, a: HostTensor, b: HostTensor, context: &mut Context<'_>) -> Result<HostTensor> {
     let shape = broadcast([a.shape(), b.shape()])?;
     let mut values = [Some(Value::Tensor(a)), Some(Value::Tensor(b))];

@@ -5,8 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use mlops_core::{Error, Result};
 
 use crate::engine::onnx::graph::{Kind, ValueId};
-use crate::engine::onnx::ops::{Context, Source};
-use crate::engine::onnx::optimize;
+use crate::engine::onnx::ops::{self, Context, Source};
 use crate::engine::onnx::plan::{Plan, Workspace};
 use crate::engine::onnx::value::{Inputs, Value};
 
@@ -32,14 +31,13 @@ impl Body {
     pub(super) fn new(source: &Source<'_>, attribute: &str) -> Result<Self> {
         let node = source.node;
         let graph = node.attributes.graph(attribute)?;
-        let mut graph = graph
+        let graph = graph
             .cloned()
             .ok_or_else(|| Error::invalid_input(format!("the graph `{attribute}` is missing")))?;
-        optimize::optimize(&mut graph)?;
         let captured = graph.captures.iter().map(|(index, _)| node.inputs.len() + index).collect();
         let kinds = |ids: &[ValueId]| ids.iter().map(|id| graph.values[id.0].kind.clone()).collect();
         Ok(Self {
-            plan: Plan::new(&graph)?,
+            plan: Plan::new(&graph, &mut ops::build)?,
             inputs: kinds(&graph.inputs),
             outputs: kinds(&graph.outputs),
             captured,

@@ -47,7 +47,7 @@ pub(in crate::engine::onnx::ops) fn finish_broadcast(
 ) -> Result<HostTensor> {
     let common = broadcast([shape, residual.shape()])?;
     let residual = (residual.shape(), residual.elements::<f32>()?);
-    let mut sum = zip(&common, (shape, product), residual, |a: &f32, b: &f32| a + b);
+    let mut sum = zip(&common, (shape, product), residual, |a: &f32, b: &f32| a + b)?;
     activate(&activation, &mut sum);
     HostTensor::new(common, sum)
 }

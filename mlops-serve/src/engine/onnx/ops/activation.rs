@@ -1,5 +1,0 @@
-//! Activation functions: element by element, in floating point.
-
-use super::Entry;
-
-pub(super) const OPERATORS: &[Entry] = &[];

@@ -1,5 +1,0 @@
-//! Random numbers.
-
-use super::Entry;
-
-pub(super) const OPERATORS: &[Entry] = &[];

@@ -1,5 +1,0 @@
-//! Reductions along axes, softmax and cumulative sums.
-
-use super::Entry;
-
-pub(super) const OPERATORS: &[Entry] = &[];

@@ -1,5 +1,0 @@
-//! Strings.
-
-use super::Entry;
-
-pub(super) const OPERATORS: &[Entry] = &[];
