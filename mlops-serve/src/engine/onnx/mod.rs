@@ -1,5 +1,6 @@
 //! Any [ONNX](https://onnx.ai) model as an [`Engine`], loaded at run time.
 
+pub mod compress;
 mod decode;
 #[cfg(feature = "burn")]
 mod device;

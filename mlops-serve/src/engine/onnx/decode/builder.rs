@@ -14,7 +14,7 @@ use crate::engine::onnx::proto::{AttributeProto, GraphProto, NodeProto, SparseTe
 use crate::engine::onnx::tensor::HostTensor;
 
 /// The most bytes that all tensors may have together which the file stores sparsely: a few bytes could declare billions.
-const SPARSE_LIMIT: usize = 1 << 28;
+pub(crate) const SPARSE_LIMIT: usize = 1 << 28;
 
 /// The most nodes that functions may expand to: a few bytes could declare billions of these too.
 const EXPANDED_NODES: usize = 1 << 18;

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use mlops_core::{Error, Result};
 use prost::Message;
 
+pub(crate) use builder::SPARSE_LIMIT;
 pub(crate) use external::ExternalData;
 pub(crate) use kind::dtype_of;
 
@@ -72,7 +73,11 @@ fn opsets(imports: &[super::proto::OperatorSetIdProto]) -> Result<Vec<(Domain, i
 }
 
 /// The tensor of a message that stands alone.
-#[cfg(test)]
 pub(crate) fn tensor(proto: super::proto::TensorProto) -> Result<super::tensor::HostTensor> {
     tensor::tensor(proto, &ExternalData::default())
+}
+
+/// The tensor of a sparse message that stands alone, with all its elements.
+pub(crate) fn dense(proto: super::proto::SparseTensorProto) -> Result<super::tensor::HostTensor> {
+    Ok(tensor::dense(proto, &ExternalData::default(), SPARSE_LIMIT)?.1)
 }
