@@ -52,5 +52,7 @@ mod executor;
 pub mod http;
 #[cfg(feature = "onnx")]
 mod kernels;
+mod validate;
 
 pub use executor::{EngineExt, Inline, OnWorkers, WarmUp, Workers};
+pub use validate::{OutputDifference, Reference, Tolerance, Validation, validate_against};

@@ -281,7 +281,8 @@ impl HeadBlock<'_> {
         let wide = 4 * lanes;
         let mut column = 0;
         while column < value_dim {
-            let end = if column + wide <= value_dim { column + wide } else { (column + lanes).min(value_dim) };
+            let end =
+                if column + wide <= value_dim { column + wide } else { (column + lanes).min(value_dim) };
             let mut sums = [Vector::zero(simd); 4];
             for (number, &score) in scores.iter().enumerate() {
                 let weight = Vector::splat(simd, score);
@@ -401,7 +402,8 @@ impl HeadBlock<'_> {
         }
         if let Some(mask) = self.mask {
             if mask.stride == 0 {
-                for (scores, &summand) in scores.chunks_exact_mut(block).zip(&mask.data[first_key..][..count]) {
+                for (scores, &summand) in scores.chunks_exact_mut(block).zip(&mask.data[first_key..][..count])
+                {
                     let summand = Vector::splat(simd, summand);
                     for score in S::as_mut_simd_f32s(scores).0 {
                         *score = (Vector::new(simd, *score) + summand).lanes();
@@ -414,7 +416,9 @@ impl HeadBlock<'_> {
                 let source = &mask.data[self.first_query * mask.stride + first_key..];
                 transpose_matrix(source, count, queries, mask.stride, mask_block, block);
                 let summands = S::as_simd_f32s(&mask_block[..count * block]).0;
-                for (score, &summand) in S::as_mut_simd_f32s(&mut scores[..count * block]).0.iter_mut().zip(summands) {
+                for (score, &summand) in
+                    S::as_mut_simd_f32s(&mut scores[..count * block]).0.iter_mut().zip(summands)
+                {
                     *score = (Vector::new(simd, *score) + Vector::new(simd, summand)).lanes();
                 }
             }
@@ -605,7 +609,9 @@ fn multiply_value_panel<S: Simd, const QUERIES: usize, const REGISTERS: usize>(
         let mut sums = [[Vector::zero(simd); REGISTERS]; QUERIES];
         for (weights, values) in weights.chunks_exact(block).zip(values.chunks_exact(width)) {
             let Some(weights) = weights[query..].first_chunk::<QUERIES>() else { return };
-            let Some(values) = S::as_simd_f32s(&values[column..end]).0.first_chunk::<REGISTERS>() else { return };
+            let Some(values) = S::as_simd_f32s(&values[column..end]).0.first_chunk::<REGISTERS>() else {
+                return;
+            };
             for (&weight, sums) in weights.iter().zip(&mut sums) {
                 let weight = Vector::splat(simd, weight);
                 for (sum, &value) in sums.iter_mut().zip(values) {
@@ -660,18 +666,25 @@ mod tests {
                         .map(|j| {
                             let dot: f64 = (0..a.dim).map(|d| at(query, h, i, d) * at(key, kh, j, d)).sum();
                             let score = dot * f64::from(a.scale);
-                            let score = a.soft_cap.map_or(score, |cap| f64::from(cap) * (score / f64::from(cap)).tanh());
+                            let score = a
+                                .soft_cap
+                                .map_or(score, |cap| f64::from(cap) * (score / f64::from(cap)).tanh());
                             score
                                 + mask.map_or(0.0, |m| {
-                                    f64::from(m.data[b * m.batch_stride + h * m.head_stride + i * m.row_stride + j])
+                                    f64::from(
+                                        m.data[b * m.batch_stride + h * m.head_stride + i * m.row_stride + j],
+                                    )
                                 })
                         })
                         .collect();
                     let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
                     let sum: f64 = scores.iter().map(|s| (s - largest).exp()).sum();
                     for d in 0..a.value_dim {
-                        let total: f64 =
-                            scores.iter().enumerate().map(|(j, s)| (s - largest).exp() * at(value, kh, j, d)).sum();
+                        let total: f64 = scores
+                            .iter()
+                            .enumerate()
+                            .map(|(j, s)| (s - largest).exp() * at(value, kh, j, d))
+                            .sum();
                         let place = match layout {
                             Layout::HeadsFirst => ((b * a.heads + h) * a.queries + i) * a.value_dim + d,
                             Layout::RowsFirst => ((b * a.queries + i) * a.heads + h) * a.value_dim + d,
@@ -720,7 +733,10 @@ mod tests {
             a.run(query, key, value, mask, &mut out, layout, threads);
             let exact = oracle(a, [query, key, value], mask, layout);
             for (i, (&ours, exact)) in out.iter().zip(exact).enumerate() {
-                assert!((f64::from(ours) - exact).abs() < 2e-5, "{a:?} {layout:?} mask {mask_kind} [{i}]: {ours} {exact}");
+                assert!(
+                    (f64::from(ours) - exact).abs() < 2e-5,
+                    "{a:?} {layout:?} mask {mask_kind} [{i}]: {ours} {exact}"
+                );
             }
         }
     }
@@ -740,12 +756,15 @@ mod tests {
             soft_cap: None,
         };
         let single = Threads::single();
-        for (queries, keys) in [(1, 1), (1, 40), (3, 7), (4, 9), (17, 33), (40, 300), (70, 70), (130, 20), (5, 700)] {
+        for (queries, keys) in
+            [(1, 1), (1, 40), (3, 7), (4, 9), (17, 33), (40, 300), (70, 70), (130, 20), (5, 700)]
+        {
             for (dim, value_dim) in [(8, 8), (32, 32), (64, 64), (5, 19), (33, 1), (16, 100)] {
                 for mask in 0..4 {
                     check(&Attention { queries, keys, dim, value_dim, ..base }, mask, &single);
                 }
-                let grouped = Attention { queries, keys, dim, value_dim, key_heads: 2, soft_cap: Some(1.5), ..base };
+                let grouped =
+                    Attention { queries, keys, dim, value_dim, key_heads: 2, soft_cap: Some(1.5), ..base };
                 check(&grouped, 0, &single);
                 check(&Attention { causal_past: Some(0), ..grouped }, 0, &single);
                 check(&Attention { causal_past: Some(6), key_heads: 1, ..grouped }, 0, &single);

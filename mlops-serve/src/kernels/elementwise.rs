@@ -310,7 +310,10 @@ mod tests {
                         for (i, (&ours, &again)) in out.iter().zip(&in_place).enumerate() {
                             let exact = scalar(op, a[i], b[i / inner % middle]);
                             let same = |x: f32| x == exact || (x.is_nan() && exact.is_nan());
-                            assert!(same(ours) && same(again), "{op:?} {broadcast:?} [{i}]: {ours} {again} {exact}");
+                            assert!(
+                                same(ours) && same(again),
+                                "{op:?} {broadcast:?} [{i}]: {ours} {again} {exact}"
+                            );
                         }
                     }
                 }

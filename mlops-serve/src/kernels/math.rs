@@ -410,8 +410,28 @@ mod tests {
             values.push(step as f32 * 2.7e-4);
         }
         values.extend([0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 1.5, 2.5, -2.5, 1e-45, -1e-45, f32::MIN_POSITIVE]);
-        values.extend([f32::MAX, f32::MIN, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, 8_388_609.0, 88.722_83, 88.73]);
-        values.extend([-87.336_55, -103.97, -103.98, -104.1, 9.02, -9.02, 3.93, -3.93, 20.0, 2_147_483_648.0]);
+        values.extend([
+            f32::MAX,
+            f32::MIN,
+            f32::INFINITY,
+            f32::NEG_INFINITY,
+            f32::NAN,
+            8_388_609.0,
+            88.722_83,
+            88.73,
+        ]);
+        values.extend([
+            -87.336_55,
+            -103.97,
+            -103.98,
+            -104.1,
+            9.02,
+            -9.02,
+            3.93,
+            -3.93,
+            20.0,
+            2_147_483_648.0,
+        ]);
         values
     }
 
@@ -427,7 +447,11 @@ mod tests {
         if ours.is_infinite() || rounded.is_infinite() {
             // The rounding may fall to either side at the very edge.
             let finite = if ours.is_infinite() { rounded } else { ours };
-            return if finite.abs() == f32::MAX && ours.signum() == rounded.signum() { 1.0 } else { f64::INFINITY };
+            return if finite.abs() == f32::MAX && ours.signum() == rounded.signum() {
+                1.0
+            } else {
+                f64::INFINITY
+            };
         }
         let exponent = exact.abs().max(floor).log2().floor();
         (f64::from(ours) - exact).abs() / (exponent - 23.0).exp2()
@@ -445,7 +469,10 @@ mod tests {
         map_in_place(function, &mut in_place);
         let mut worst = (0.0, 0.0, 0.0);
         for ((&x, &ours), &again) in input.iter().zip(&out).zip(&in_place) {
-            assert!(ours.to_bits() == again.to_bits() || (ours.is_nan() && again.is_nan()), "{name}({x:e}) in place");
+            assert!(
+                ours.to_bits() == again.to_bits() || (ours.is_nan() && again.is_nan()),
+                "{name}({x:e}) in place"
+            );
             let distance = ulps(ours, exact(f64::from(x)), floor);
             if distance > worst.0 {
                 worst = (distance, x, ours);
@@ -516,11 +543,18 @@ mod tests {
         check_above("silu", 1e-34, 4.0, Silu, |x| x * sigmoid_exact(x));
         check_above("mish", 1e-34, 5.0, Mish, |x| x * softplus_exact(x).tanh());
         check("relu", 0.0, Relu, |x| if x < 0.0 { 0.0 } else { x });
-        check("leaky relu", 0.5, LeakyRelu { alpha: 0.1 }, |x| if x < 0.0 { f64::from(0.1f32) * x } else { x });
+        check(
+            "leaky relu",
+            0.5,
+            LeakyRelu { alpha: 0.1 },
+            |x| if x < 0.0 { f64::from(0.1f32) * x } else { x },
+        );
         check("clip", 0.0, Clip { min: -1.5, max: 6.0 }, |x| if x.is_nan() { x } else { x.clamp(-1.5, 6.0) });
         check("elu", 3.0, Elu { alpha: 1.0 }, |x| if x < 0.0 { x.exp_m1() } else { x });
         check("celu", 4.0, Celu { alpha: 2.0 }, |x| if x < 0.0 { 2.0 * (x / 2.0).exp_m1() } else { x });
-        check("selu", 4.0, Selu { alpha: 2.0, gamma: 3.0 }, |x| 3.0 * if x < 0.0 { 2.0 * x.exp_m1() } else { x });
+        check("selu", 4.0, Selu { alpha: 2.0, gamma: 3.0 }, |x| {
+            3.0 * if x < 0.0 { 2.0 * x.exp_m1() } else { x }
+        });
         check("thresholded relu", 0.0, ThresholdedRelu { alpha: 1.0 }, |x| if x <= 1.0 { 0.0 } else { x });
     }
 
@@ -534,10 +568,16 @@ mod tests {
             for (&x, &ours) in input.iter().zip(&out) {
                 let exact = exact(f64::from(x));
                 if exact.is_nan() || exact.abs() > 3e38 {
-                    assert!(ours.is_nan() == exact.is_nan() && !(ours.abs() < 2e38), "{name}({x:e}) = {ours:e}");
+                    assert!(
+                        ours.is_nan() == exact.is_nan() && !(ours.abs() < 2e38),
+                        "{name}({x:e}) = {ours:e}"
+                    );
                 } else {
                     let scale = f64::from(x.abs().max(1e-30));
-                    assert!((f64::from(ours) - exact).abs() <= 4.0 * 1.2e-7 * scale, "{name}({x:e}) = {ours:e}, not {exact:e}");
+                    assert!(
+                        (f64::from(ours) - exact).abs() <= 4.0 * 1.2e-7 * scale,
+                        "{name}({x:e}) = {ours:e}, not {exact:e}"
+                    );
                 }
             }
         };
@@ -546,7 +586,9 @@ mod tests {
             let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x * x * x);
             0.5 * x * (1.0 + inner.tanh())
         });
-        check("hard swish", &hard_swish, &|x| x * if x.is_nan() { x } else { (x / 6.0 + 0.5).clamp(0.0, 1.0) });
+        check("hard swish", &hard_swish, &|x| {
+            x * if x.is_nan() { x } else { (x / 6.0 + 0.5).clamp(0.0, 1.0) }
+        });
     }
 
     #[test]

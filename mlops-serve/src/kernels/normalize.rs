@@ -54,7 +54,17 @@ pub(crate) fn layer_norm_rows(
     out: &mut [f32],
 ) {
     debug_assert_eq!(x.len(), out.len());
-    dispatch(LayerNorm { x, summands: [None, None], columns, gamma, beta, epsilon, centred: true, sum: None, out });
+    dispatch(LayerNorm {
+        x,
+        summands: [None, None],
+        columns,
+        gamma,
+        beta,
+        epsilon,
+        centred: true,
+        sum: None,
+        out,
+    });
 }
 
 /// Layer normalisation of `x + residual + bias` (bias: one row); `sum`, if wanted, gets that sum.
@@ -118,11 +128,14 @@ pub(crate) fn fold_batch_norm(
     epsilon: f32,
 ) -> (Vec<f32>, Vec<f32>) {
     // In f64, as the scale and shift are used for every value of the channel.
-    let scales = gamma.iter().zip(variance).map(|(&gamma, &variance)| {
-        f64::from(gamma) / (f64::from(variance) + f64::from(epsilon)).sqrt()
-    });
+    let scales = gamma
+        .iter()
+        .zip(variance)
+        .map(|(&gamma, &variance)| f64::from(gamma) / (f64::from(variance) + f64::from(epsilon)).sqrt());
     let shifted = scales.zip(beta.iter().zip(mean));
-    shifted.map(|(scale, (&beta, &mean))| (scale as f32, (f64::from(beta) - f64::from(mean) * scale) as f32)).unzip()
+    shifted
+        .map(|(scale, (&beta, &mean))| (scale as f32, (f64::from(beta) - f64::from(mean) * scale) as f32))
+        .unzip()
 }
 
 /// `scale[c] x + shift[c]` for `x` seen as `[batch, channels, inner]`.
@@ -342,7 +355,8 @@ impl WithSimd for LayerNorm<'_> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { x, summands: [residual, bias], columns, gamma, beta, epsilon, centred, mut sum, out } = self;
+        let Self { x, summands: [residual, bias], columns, gamma, beta, epsilon, centred, mut sum, out } =
+            self;
         if columns == 0 {
             return;
         }
@@ -575,11 +589,17 @@ mod tests {
                     assert_close(&plain[place.clone()], &exact, 1e-6, "softmax");
                     let largest = wide(&x[place.clone()]).into_iter().fold(f64::NEG_INFINITY, f64::max);
                     let sum: f64 = wide(&x[place.clone()]).iter().map(|x| (x - largest).exp()).sum();
-                    let logs: Vec<f64> = wide(&x[place.clone()]).iter().map(|x| x - largest - sum.ln()).collect();
+                    let logs: Vec<f64> =
+                        wide(&x[place.clone()]).iter().map(|x| x - largest - sum.ln()).collect();
                     assert_close(&logarithm[place.clone()], &logs, 2e-6, "log softmax");
                     let input: Vec<f64> =
                         x[place.clone()].iter().zip(&mask).map(|(&x, &m)| f64::from(x * 0.125 + m)).collect();
-                    assert_close(&masked[place], &softmax_exact(&input), 5e-5 * f64::from(scale.max(1.0)).min(2.0), "masked");
+                    assert_close(
+                        &masked[place],
+                        &softmax_exact(&input),
+                        5e-5 * f64::from(scale.max(1.0)).min(2.0),
+                        "masked",
+                    );
                 }
             }
         }
@@ -641,11 +661,27 @@ mod tests {
             let mut fused = vec![f32::NAN; x.len()];
             let mut sum = vec![f32::NAN; x.len()];
             residual_layer_norm_rows(
-                &x, &residual, Some(&bias), columns, &gamma, Some(&beta), 1e-5, Some(&mut sum), &mut fused,
+                &x,
+                &residual,
+                Some(&bias),
+                columns,
+                &gamma,
+                Some(&beta),
+                1e-5,
+                Some(&mut sum),
+                &mut fused,
             );
             let mut without_sum = vec![f32::NAN; x.len()];
             residual_layer_norm_rows(
-                &x, &residual, Some(&bias), columns, &gamma, Some(&beta), 1e-5, None, &mut without_sum,
+                &x,
+                &residual,
+                Some(&bias),
+                columns,
+                &gamma,
+                Some(&beta),
+                1e-5,
+                None,
+                &mut without_sum,
             );
             assert_eq!(fused, without_sum);
             for row in 0..4 {

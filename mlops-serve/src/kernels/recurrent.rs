@@ -177,7 +177,8 @@ impl Recurrent {
             PackedB::pack(MatrixRef::row_major(weights, rows, columns).transposed())
         };
         let directions = (0..count).map(|direction| {
-            let part = |all: &[f32], length: usize| all[direction * length..(direction + 1) * length].to_vec();
+            let part =
+                |all: &[f32], length: usize| all[direction * length..(direction + 1) * length].to_vec();
             let recurrent = part(spec.recurrent_weights, gates * hidden * hidden);
             let both = spec.bias.map(|bias| part(bias, 2 * gates * hidden));
             let both = both.unwrap_or_else(|| vec![0.0; 2 * gates * hidden]);
@@ -185,7 +186,11 @@ impl Recurrent {
             let mut bias = input_bias.to_vec();
             let mut recurrent_bias = Vec::new();
             // The biases are added up where nothing comes between the two products.
-            let late = if spec.cell == (Cell::Gru { linear_before_reset: true }) { 2 * hidden } else { gates * hidden };
+            let late = if spec.cell == (Cell::Gru { linear_before_reset: true }) {
+                2 * hidden
+            } else {
+                gates * hidden
+            };
             for (bias, &after) in bias[..late].iter_mut().zip(after) {
                 *bias += after;
             }
@@ -202,7 +207,10 @@ impl Recurrent {
                 bias,
                 recurrent_bias,
                 peepholes: peepholes.map(|all| part(all, 3 * hidden)),
-                activations: match spec.activations.get(direction * per_direction..(direction + 1) * per_direction) {
+                activations: match spec
+                    .activations
+                    .get(direction * per_direction..(direction + 1) * per_direction)
+                {
                     Some(activations) => activations.to_vec(),
                     None => defaults.clone(),
                 },
@@ -255,9 +263,9 @@ impl Recurrent {
 
     fn check(&self, input: &RecurrentInput<'_>, output: &RecurrentOutput<'_>) -> Result<(), String> {
         let expect = |what: &str, length: Option<usize>, expected: usize| match length {
-            Some(length) if length != expected => {
-                Err(format!("the {what} of the recurrent layer has {length} values; its sizes ask for {expected}"))
-            }
+            Some(length) if length != expected => Err(format!(
+                "the {what} of the recurrent layer has {length} values; its sizes ask for {expected}"
+            )),
             _ => Ok(()),
         };
         let state = self.directions.len() * input.batch * self.hidden_size;
@@ -288,7 +296,8 @@ impl Recurrent {
         let row = weights.bias.len();
         let reverse = self.reverse_first || number == 1;
 
-        let sizes = [steps * batch * row, batch * row, batch * row, batch * hidden, batch * hidden, batch * hidden];
+        let sizes =
+            [steps * batch * row, batch * row, batch * row, batch * hidden, batch * hidden, batch * hidden];
         let length = sizes.iter().sum();
         if scratch.len() < length {
             scratch.resize(length, 0.0);
@@ -380,7 +389,8 @@ impl Recurrent {
             }
             Kind::Gru { linear_before_reset: true } => {
                 let previous = MatrixRef::row_major(state, batch, hidden);
-                let epilogue = Epilogue { bias: Bias::PerColumn(&weights.recurrent_bias), ..Epilogue::default() };
+                let epilogue =
+                    Epilogue { bias: Bias::PerColumn(&weights.recurrent_bias), ..Epilogue::default() };
                 gemm(gates, row, previous, &weights.recurrent, &epilogue, &mut none, threads);
                 for item in items() {
                     let from_input = &from_input[item * row..][..row];

@@ -329,9 +329,13 @@ mod tests {
                                 let column: Vec<f64> =
                                     (0..axis).map(|a| f64::from(x[(o * axis + a) * inner + i])).collect();
                                 let exact = oracle(kind, &column);
-                                let scale = exact.abs().max(if kind == Reduction::Product { 0.0 } else { 1.0 });
+                                let scale =
+                                    exact.abs().max(if kind == Reduction::Product { 0.0 } else { 1.0 });
                                 let ours = f64::from(out[o * inner + i]);
-                                assert!((ours - exact).abs() <= 2e-5 * scale + 1e-38, "{kind:?} {axis} {inner}: {ours} {exact}");
+                                assert!(
+                                    (ours - exact).abs() <= 2e-5 * scale + 1e-38,
+                                    "{kind:?} {axis} {inner}: {ours} {exact}"
+                                );
                             }
                         }
                     }
@@ -350,7 +354,9 @@ mod tests {
 
     #[test]
     fn nothing_to_reduce_gives_the_start() {
-        for (kind, start) in [(Reduction::Sum, 0.0), (Reduction::Product, 1.0), (Reduction::Max, f32::NEG_INFINITY)] {
+        for (kind, start) in
+            [(Reduction::Sum, 0.0), (Reduction::Product, 1.0), (Reduction::Max, f32::NEG_INFINITY)]
+        {
             let mut out = [5.0; 3];
             reduce(kind, &[], 0, 3, &mut out);
             assert_eq!(out, [start; 3]);

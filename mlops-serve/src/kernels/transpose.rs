@@ -38,7 +38,9 @@ impl Transpose {
         for &from in permutation {
             match found.get_mut(from) {
                 Some(found) if !*found => *found = true,
-                _ => return Err(format!("{permutation:?} is not a permutation of {} dimensions", shape.len())),
+                _ => {
+                    return Err(format!("{permutation:?} is not a permutation of {} dimensions", shape.len()));
+                }
             }
         }
         if permutation.len() != shape.len() {
@@ -229,7 +231,12 @@ fn transpose<T: Copy>(row: Dimension, column: Dimension, distance: usize, input:
     let (rows, columns) = (row.size / TILE * TILE, column.size / TILE * TILE);
     for i in (0..rows).step_by(TILE) {
         for j in (0..columns).step_by(TILE) {
-            transpose_tile(column.stride, distance, &input[i + j * column.stride..], &mut out[i * distance + j..]);
+            transpose_tile(
+                column.stride,
+                distance,
+                &input[i + j * column.stride..],
+                &mut out[i * distance + j..],
+            );
         }
     }
     for i in 0..row.size {

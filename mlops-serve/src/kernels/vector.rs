@@ -242,10 +242,7 @@ impl<S: Simd> Vector<S> {
 impl<S: Simd> Mask<S> {
     #[inline(always)]
     pub(crate) fn select(self, if_true: Vector<S>, if_false: Vector<S>) -> Vector<S> {
-        Vector {
-            simd: self.simd,
-            lanes: self.simd.select_f32s(self.lanes, if_true.lanes, if_false.lanes),
-        }
+        Vector { simd: self.simd, lanes: self.simd.select_f32s(self.lanes, if_true.lanes, if_false.lanes) }
     }
 
     #[inline(always)]

@@ -272,6 +272,11 @@ impl HostTensor {
         }
     }
 
+    /// Whether nobody else has the elements, so that writing to them costs no copy.
+    pub(crate) fn is_unshared(&self) -> bool {
+        for_any!(&self.data, |elements| elements.is_unshared())
+    }
+
     /// The same elements in another shape of the same size.
     pub(crate) fn reshaped(self, shape: impl Into<Shape>) -> Result<Self> {
         Self::from_data(shape.into(), self.data)

@@ -39,7 +39,8 @@ pub(super) fn finish_lstm(
         finish_gate(forget, clip, gate);
     }
     finish_gate(candidate, clip, inner);
-    for (((cell, &forget), &input), &candidate) in cell.iter_mut().zip(&*forget).zip(&*input).zip(&*candidate) {
+    for (((cell, &forget), &input), &candidate) in cell.iter_mut().zip(&*forget).zip(&*input).zip(&*candidate)
+    {
         *cell = forget * *cell + input * candidate;
     }
     if let Some(peepholes) = peepholes {

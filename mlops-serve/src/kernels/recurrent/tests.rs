@@ -39,7 +39,9 @@ fn oracle(spec: &RecurrentSpec<'_>, input: &RecurrentInput<'_>) -> [Vec<f64>; 3]
             spec.activations[d * per..(d + 1) * per].to_vec()
         };
         let w = |g: usize, i: usize, k: usize| f64::from(spec.weights[((d * gates + g) * h + i) * n + k]);
-        let r = |g: usize, i: usize, k: usize| f64::from(spec.recurrent_weights[((d * gates + g) * h + i) * h + k]);
+        let r = |g: usize, i: usize, k: usize| {
+            f64::from(spec.recurrent_weights[((d * gates + g) * h + i) * h + k])
+        };
         let b = |half: usize, g: usize, i: usize| {
             spec.bias.map_or(0.0, |bias| f64::from(bias[(d * 2 * gates + half * gates + g) * h + i]))
         };
@@ -63,7 +65,8 @@ fn oracle(spec: &RecurrentSpec<'_>, input: &RecurrentInput<'_>) -> [Vec<f64>; 3]
                 let before = state.clone();
                 match spec.cell {
                     Cell::Lstm { peepholes, input_forget } => {
-                        let p = |g: usize, i: usize| peepholes.map_or(0.0, |p| f64::from(p[(d * 3 + g) * h + i]));
+                        let p =
+                            |g: usize, i: usize| peepholes.map_or(0.0, |p| f64::from(p[(d * 3 + g) * h + i]));
                         for i in 0..h {
                             let input_gate = act(0, x(0, i) + past(0, i, &before) + p(0, i) * cell[i]);
                             let forget = if input_forget {
@@ -119,17 +122,25 @@ fn every_cell_and_option_agrees_with_its_formula() {
                 let on = |bit: usize| options >> bit & 1 == 1;
                 for kind in 0..5 {
                     let cell = match kind {
-                        0 => Cell::Lstm { peepholes: on(0).then_some(peepholes.as_slice()), input_forget: false },
-                        1 => Cell::Lstm { peepholes: on(0).then_some(peepholes.as_slice()), input_forget: true },
+                        0 => Cell::Lstm {
+                            peepholes: on(0).then_some(peepholes.as_slice()),
+                            input_forget: false,
+                        },
+                        1 => Cell::Lstm {
+                            peepholes: on(0).then_some(peepholes.as_slice()),
+                            input_forget: true,
+                        },
                         2 => Cell::Gru { linear_before_reset: false },
                         3 => Cell::Gru { linear_before_reset: true },
                         _ => Cell::Rnn,
                     };
                     let gates = cell.gates();
                     let weights = data(count * gates * hidden * inputs, 51, 1.0 / (inputs as f32).sqrt());
-                    let recurrent_weights = data(count * gates * hidden * hidden, 52, 0.7 / (hidden as f32).sqrt());
+                    let recurrent_weights =
+                        data(count * gates * hidden * hidden, 52, 0.7 / (hidden as f32).sqrt());
                     let bias = data(count * 2 * gates * hidden, 53, 0.4);
-                    let others = [Activation::Sigmoid, Activation::LeakyRelu(0.1), Activation::Tanh, Activation::Relu];
+                    let others =
+                        [Activation::Sigmoid, Activation::LeakyRelu(0.1), Activation::Tanh, Activation::Relu];
                     let activations = if on(1) {
                         (0..count * cell.activations()).map(|i| others[i % 4]).collect()
                     } else {
@@ -147,7 +158,10 @@ fn every_cell_and_option_agrees_with_its_formula() {
                         clip: on(3).then_some(0.3),
                     };
                     let x = data(steps * batch * inputs, 54, 1.0);
-                    let lengths: Vec<usize> = (0..batch).map(|item| (steps + 1).saturating_sub(2 * item)).map(|l| l.min(steps)).collect();
+                    let lengths: Vec<usize> = (0..batch)
+                        .map(|item| (steps + 1).saturating_sub(2 * item))
+                        .map(|l| l.min(steps))
+                        .collect();
                     let state = count * batch * hidden;
                     let (initial_hidden, initial_cell) = (data(state, 55, 1.0), data(state, 56, 1.0));
                     let input = RecurrentInput {
@@ -158,7 +172,8 @@ fn every_cell_and_option_agrees_with_its_formula() {
                         initial_hidden: on(5).then_some(initial_hidden.as_slice()),
                         initial_cell: on(5).then_some(initial_cell.as_slice()),
                     };
-                    let mut ours = [vec![f32::NAN; steps * state], vec![f32::NAN; state], vec![f32::NAN; state]];
+                    let mut ours =
+                        [vec![f32::NAN; steps * state], vec![f32::NAN; state], vec![f32::NAN; state]];
                     let [hidden_out, last_hidden, last_cell] = &mut ours;
                     let output = RecurrentOutput {
                         hidden: Some(hidden_out),
@@ -171,7 +186,10 @@ fn every_cell_and_option_agrees_with_its_formula() {
                     for (which, (ours, exact)) in ours.iter().zip(&exact).enumerate() {
                         for (i, (&ours, &exact)) in ours.iter().zip(exact).enumerate() {
                             let close = (f64::from(ours) - exact).abs() < 2e-5 * (1.0 + exact.abs());
-                            assert!(close, "{cell:?} {direction:?} {options:b} output {which} [{i}]: {ours} {exact}");
+                            assert!(
+                                close,
+                                "{cell:?} {direction:?} {options:b} output {which} [{i}]: {ours} {exact}"
+                            );
                         }
                     }
                     checked += 1;
@@ -197,7 +215,11 @@ fn sizes_that_do_not_fit_are_refused() {
         clip: None,
     };
     let layer = Recurrent::new(&spec).unwrap();
-    assert!(Recurrent::new(&RecurrentSpec { weights: &zeros[..17], ..spec.clone() }).unwrap_err().contains("17 weights"));
+    assert!(
+        Recurrent::new(&RecurrentSpec { weights: &zeros[..17], ..spec.clone() })
+            .unwrap_err()
+            .contains("17 weights")
+    );
     assert!(Recurrent::new(&RecurrentSpec { recurrent_weights: &zeros[..9], ..spec.clone() }).is_err());
     assert!(Recurrent::new(&RecurrentSpec { bias: Some(&zeros[..9]), ..spec.clone() }).is_err());
     assert!(Recurrent::new(&RecurrentSpec { activations: vec![Activation::Tanh], ..spec.clone() }).is_err());

@@ -1,5 +1,10 @@
-//! Recurrent networks.
+//! Recurrent layers over whole sequences.
 
-use super::Entry;
+mod activations;
+mod cell;
+mod plain;
 
-pub(super) const OPERATORS: &[Entry] = &[];
+use super::{Entry, onnx};
+
+pub(super) const OPERATORS: &[Entry] =
+    &[onnx("GRU", 7, cell::gru), onnx("LSTM", 7, cell::lstm), onnx("RNN", 7, cell::rnn)];
