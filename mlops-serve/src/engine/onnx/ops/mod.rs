@@ -27,6 +27,8 @@ mod resize;
 mod shape;
 mod signal;
 mod support;
+#[cfg(test)]
+mod testing;
 mod text;
 mod vision;
 mod window;
