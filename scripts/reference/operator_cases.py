@@ -4,7 +4,7 @@
 
 Writes OUTDIR/<family>.cases, up to N cases for each operator (200) and, with --budget, no more bytes than that each.
 A case that onnxruntime refuses is left out. The committed ones are made by:
-operator_cases.py mlops-serve/tests/data/onnx-operators --count 20 --budget 2500
+operator_cases.py mlops-serve/tests/data/onnx-operators --count 20 --budget 2200
 """
 
 import argparse
