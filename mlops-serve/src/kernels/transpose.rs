@@ -39,7 +39,10 @@ impl Transpose {
             match found.get_mut(from) {
                 Some(found) if !*found => *found = true,
                 _ => {
-                    return Err(format!("{permutation:?} is not a permutation of {} dimensions", shape.len()));
+                    return Err(format!(
+                        "{permutation:?} is not a permutation of {} dimensions",
+                        shape.len()
+                    ));
                 }
             }
         }

@@ -255,12 +255,20 @@ fn read_back(mut outputs: Vec<Value>) -> Result<Vec<Value>> {
     Ok(outputs)
 }
 
-/// Whether the file says of every output which type and shape it has.
+/// Whether the file says of every output which type and shape it has, and may be believed: where inputs have open
+/// dimensions, an output without any is doubtful.
 fn declares_outputs(graph: &Graph) -> bool {
-    graph
-        .outputs
-        .iter()
-        .all(|id| !matches!(&graph.values[id.0].kind, None | Some(Kind::Tensor { shape: None, .. })))
+    let shape = |id: &graph::ValueId| match &graph.values[id.0].kind {
+        Some(Kind::Tensor { shape, .. }) => shape.as_deref(),
+        _ => None,
+    };
+    let is_open = |shape: &[Length]| shape.iter().any(|length| !matches!(length, Length::Fixed(_)));
+    let open_inputs = graph.inputs.iter().filter_map(shape).any(is_open);
+    graph.outputs.iter().all(|id| match &graph.values[id.0].kind {
+        None | Some(Kind::Tensor { shape: None, .. }) => false,
+        Some(Kind::Tensor { shape: Some(shape), .. }) => !open_inputs || is_open(shape),
+        Some(_) => true,
+    })
 }
 
 /// The longest a run may take that finds out shapes.
