@@ -7,8 +7,8 @@ use half::f16;
 use mlops_core::{
     DType, Dimension, Engine, Error, Model, Request, Result, Signature, TensorSpec, Tensors, conformance,
 };
-use mlops_serve::EngineExt;
 use mlops_serve::engine::burn::{BurnEngine, Device, Inputs, Outputs, load_burnpack, save_burnpack};
+use mlops_serve::{EngineExt, WarmUp, Workers};
 use ndarray::{Array2, array};
 use proptest::prelude::*;
 
@@ -52,6 +52,8 @@ fn linear_engine(module: Linear) -> BurnEngine {
 async fn it_keeps_the_contract_of_a_model() {
     let inputs = Tensors::new().with("x", Array2::<f32>::ones((5, 4)));
     conformance::model::check(&linear_engine(linear()).inline(), &inputs).await;
+    let workers = Workers::new(2).with_warm_up(WarmUp::batches([1, 5]));
+    conformance::model::check(&linear_engine(linear()).on_workers(workers).unwrap(), &inputs).await;
 }
 
 #[test]
@@ -120,6 +122,41 @@ async fn a_panic_or_a_broken_promise_is_an_error_of_that_call_alone() {
         assert!(error.to_string().contains(expected), "{error}");
     }
     assert!(predict(2.0).await.is_ok());
+}
+
+#[test]
+fn a_direct_run_does_not_panic_either() {
+    let panics = engine([spec("x", DType::Fp32, 2)], [spec("y", DType::Fp32, 2)], |inputs| {
+        Ok(Outputs::new().float("y", inputs.float::<2>("x")?.reshape([3, 3])))
+    });
+    for _ in 0..2 {
+        let error = panics.run(&Tensors::new().with("x", array![[1.0_f32, 2.0]])).unwrap_err();
+        assert!(matches!(error, Error::Engine { .. }), "{error:?}");
+        assert!(error.to_string().contains("panicked"), "{error}");
+    }
+}
+
+#[test]
+fn an_integer_that_the_device_cannot_hold_is_refused_not_changed() {
+    let engine = engine([spec("id", DType::Int64, 2)], [spec("same", DType::Int64, 2)], |inputs| {
+        Ok(Outputs::new().int("same", inputs.int::<2>("id")?))
+    });
+    let run = |[a, b]: [i64; 2]| engine.run(&Tensors::new().with("id", array![[a, b]]));
+    let outputs = run([i64::from(i32::MIN), 7]).unwrap();
+    assert_eq!(outputs.require("same").unwrap().as_slice::<i64>().unwrap(), [i64::from(i32::MIN), 7]);
+    let error = run([7, 5_000_000_000]).unwrap_err();
+    assert!(matches!(error, Error::InvalidInput(_)), "{error:?}");
+    assert!(error.to_string().contains("input `id` holds a number at element 1 that I32"), "{error}");
+}
+
+#[test]
+fn devices_say_what_is_there() {
+    let available = Device::available();
+    assert!(available.iter().any(|found| found.to_string() == "cpu (the processor)"), "{available:?}");
+    for absent in ["wgpu:no such adapter", "cuda:9999"] {
+        let error = absent.parse::<Device>().unwrap().open().unwrap_err();
+        assert!(matches!(error, Error::Unsupported { .. } | Error::Unavailable { .. }), "{error:?}");
+    }
 }
 
 #[tokio::test]

@@ -150,7 +150,10 @@ impl<T: TreeNumber> LeafWeights<T> {
     #[inline(always)]
     fn of(&self, leaf: usize) -> impl Iterator<Item = (usize, T)> + '_ {
         let place = self.starts[leaf] as usize..self.starts[leaf + 1] as usize;
-        self.targets[place.clone()].iter().map(|&target| target as usize).zip(self.weights[place].iter().copied())
+        self.targets[place.clone()]
+            .iter()
+            .map(|&target| target as usize)
+            .zip(self.weights[place].iter().copied())
     }
 }
 
@@ -225,7 +228,8 @@ impl<T: TreeNumber> TreeEnsemble<T> {
     /// Evaluates `rows`, `[n, features]`, to `out`, `[n, targets]`, before any transformation of the scores.
     pub(crate) fn evaluate(&self, rows: &[T], out: &mut [T], threads: &Threads) {
         debug_assert_eq!(rows.len() * self.targets, out.len() * self.features);
-        let threads = if out.len() / self.targets * self.roots.len() > 20_000 { threads } else { &Threads::single() };
+        let threads =
+            if out.len() / self.targets * self.roots.len() > 20_000 { threads } else { &Threads::single() };
         let block = if threads.count() > 1 {
             // A few blocks per thread, so that a late thread does not hold the others up.
             (out.len() / self.targets).div_ceil(4 * threads.count()).clamp(16, ROW_BLOCK)
@@ -348,7 +352,8 @@ fn check_sizes<T: TreeNumber>(spec: &TreeSpec<T>) -> Result<(), String> {
         ));
     }
     let limit = 1 << 30;
-    if spec.nodes.len() > limit || spec.weights.len() > limit || spec.features > limit || spec.targets > limit {
+    if spec.nodes.len() > limit || spec.weights.len() > limit || spec.features > limit || spec.targets > limit
+    {
         return Err("the tree ensemble has more than 2^30 nodes, weights, features or targets".to_owned());
     }
     for (number, node) in spec.nodes.iter().enumerate() {
@@ -363,7 +368,9 @@ fn check_sizes<T: TreeNumber>(spec: &TreeSpec<T>) -> Result<(), String> {
         }
         for child in [node.true_child, node.false_child] {
             if child >= spec.nodes.len() {
-                return Err(format!("node {number} of the tree ensemble has child {child}, which does not exist"));
+                return Err(format!(
+                    "node {number} of the tree ensemble has child {child}, which does not exist"
+                ));
             }
         }
     }
@@ -382,7 +389,9 @@ fn check_trees<T: TreeNumber>(spec: &TreeSpec<T>) -> Result<Vec<usize>, String> 
                 return Err(format!("the tree ensemble has root {number}, which does not exist"));
             };
             if std::mem::replace(&mut reached[number], true) {
-                return Err(format!("node {number} of the tree ensemble is reached twice; trees must not share nodes"));
+                return Err(format!(
+                    "node {number} of the tree ensemble is reached twice; trees must not share nodes"
+                ));
             }
             deepest = deepest.max(depth);
             if node.mode != NodeMode::Leaf {
@@ -404,7 +413,10 @@ fn gather_weights<T: TreeNumber>(
     let mut placed = Vec::with_capacity(spec.weights.len());
     for weight in &spec.weights {
         if weight.target >= spec.targets {
-            return Err(format!("a leaf of the tree ensemble has target {} of {}", weight.target, spec.targets));
+            return Err(format!(
+                "a leaf of the tree ensemble has target {} of {}",
+                weight.target, spec.targets
+            ));
         }
         let Some(leaf) = number_of.get(weight.leaf).copied().flatten() else {
             return Err(format!("node {} of the tree ensemble has weights but is no leaf", weight.leaf));
@@ -436,7 +448,9 @@ fn lay_out<T: TreeNumber>(
     weights: &LeafWeights<T>,
     targets: usize,
 ) -> Option<Fast<T>> {
-    if roots.is_empty() || general.iter().any(|node| matches!(node.test, Test::Eq | Test::Neq | Test::Member(_))) {
+    if roots.is_empty()
+        || general.iter().any(|node| matches!(node.test, Test::Eq | Test::Neq | Test::Member(_)))
+    {
         return None;
     }
     let deepest = depths.iter().copied().max().unwrap_or(0);

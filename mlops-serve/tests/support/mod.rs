@@ -1,6 +1,7 @@
 //! What several test suites need.
 #![allow(dead_code, clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
+pub(crate) mod cases;
 pub(crate) mod compare;
 pub(crate) mod npy;
 pub(crate) mod reference;

@@ -1,6 +1,6 @@
 //! Between the tensors of the house and those of burn, without a copy where types agree.
 
-use ::burn::tensor::{AllocationProperty, Bytes, DType as BurnDType, ExecutionError, TensorData};
+use ::burn::tensor::{AllocationProperty, Bytes, DType as BurnDType, IntDType, TensorData};
 use half::{bf16, f16};
 use mlops_core::{DType, Element, Error, Result, Tensor, TensorSpec};
 
@@ -41,21 +41,23 @@ fn shared(tensor: &Tensor, dtype: BurnDType) -> Option<TensorData> {
     TensorData::try_from_bytes(bytes, tensor.shape().to_vec(), dtype).ok()
 }
 
-/// What a forward pass gave, read back from the device.
-#[derive(Debug, Clone)]
-pub(super) struct Output(std::result::Result<TensorData, String>);
-
-impl Output {
-    pub(super) fn new(data: std::result::Result<TensorData, ExecutionError>) -> Self {
-        Self(data.map_err(|error| error.to_string()))
+/// The position of the first integer that the device's integers cannot hold.
+pub(super) fn out_of_range(tensor: &Tensor, device: IntDType) -> Option<usize> {
+    fn first<T: Element, D: TryFrom<T>>(tensor: &Tensor) -> Option<usize> {
+        tensor.as_slice::<T>().ok()?.iter().position(|number| D::try_from(*number).is_err())
+    }
+    match (device, tensor.dtype()) {
+        (IntDType::I32, DType::Int64) => first::<i64, i32>(tensor),
+        (IntDType::I32, DType::Uint64) => first::<u64, i32>(tensor),
+        (IntDType::I32, DType::Uint32) => first::<u32, i32>(tensor),
+        (IntDType::I64, DType::Uint64) => first::<u64, i64>(tensor),
+        _ => None,
     }
 }
 
 /// The output in the type its specification names.
-pub(super) fn to_tensor(spec: &TensorSpec, output: Output) -> Result<Tensor> {
+pub(super) fn to_tensor(spec: &TensorSpec, data: TensorData) -> Result<Tensor> {
     let name = spec.name();
-    let data =
-        output.0.map_err(|cause| Error::engine(format!("output `{name}` could not be read: {cause}")))?;
     match spec.dtype() {
         DType::Bool => elements::<bool>(name, data),
         DType::Uint8 => elements::<u8>(name, data),
@@ -95,6 +97,16 @@ mod tests {
         let from_a_body = Tensor::from_bytes(DType::Int64, &[2], vec![7_u8; 16]).unwrap();
         let data = int_data(&from_a_body).unwrap();
         assert_eq!(data.bytes().as_ptr(), from_a_body.as_bytes().as_ptr());
+    }
+
+    #[test]
+    fn integers_beyond_the_devices_are_found() {
+        let large = Tensor::from(vec![1_i64, -5, i64::from(i32::MAX) + 1]);
+        assert_eq!(out_of_range(&large, IntDType::I32), Some(2));
+        assert_eq!(out_of_range(&large, IntDType::I64), None);
+        assert_eq!(out_of_range(&Tensor::from(vec![u64::MAX]), IntDType::I64), Some(0));
+        assert_eq!(out_of_range(&Tensor::from(vec![3_u32, u32::MAX]), IntDType::I32), Some(1));
+        assert_eq!(out_of_range(&Tensor::from(vec![i32::MIN]), IntDType::I32), None);
     }
 
     #[test]

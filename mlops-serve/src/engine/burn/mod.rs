@@ -5,14 +5,15 @@ mod open;
 mod weights;
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use ::burn::tensor::{Bool, Int, Tensor as BurnTensor};
+use ::burn::tensor::{Bool, ExecutionError, Int, Tensor as BurnTensor, TensorData, Transaction};
 use mlops_core::{Engine, Error, Result, Signature, Tensor, Tensors};
 
 pub use open::AvailableDevice;
 
 pub use crate::engine::{Device, WgpuAdapter};
-pub use weights::{load_burnpack, save_burnpack};
+pub use weights::{Format, Layout, Weights, load_burnpack, save_burnpack, save_safetensors};
 
 /// Runs the forward pass of a burn module on a device chosen at run time.
 ///
@@ -82,14 +83,25 @@ impl Engine for BurnEngine {
     }
 
     fn run(&self, inputs: &Tensors) -> Result<Tensors> {
+        // burn panics on shapes that do not match and on devices that are lost.
+        catch_unwind(AssertUnwindSafe(|| self.compute(inputs)))
+            .unwrap_or_else(|payload| Err(Error::panicked(&*payload)))
+    }
+}
+
+impl BurnEngine {
+    fn compute(&self, inputs: &Tensors) -> Result<Tensors> {
         let outputs = (self.forward)(&Inputs { tensors: inputs, device: &self.opened })?;
+        let mut read = outputs.read().map_err(|cause| {
+            Error::engine(format!("the outputs cannot be read from `{}`: {cause}", self.device))
+        })?;
         self.signature
             .outputs()
             .iter()
             .filter_map(|spec| {
-                let output = outputs.0.iter().find(|(name, _)| name == spec.name())?;
-                let tensor = convert::to_tensor(spec, output.1.clone());
-                Some(tensor.map(|tensor| (spec.name(), tensor)))
+                let position = read.iter().position(|(name, _)| name == spec.name())?;
+                let (_, data) = read.swap_remove(position);
+                Some(convert::to_tensor(spec, data).map(|tensor| (spec.name(), tensor)))
             })
             .collect()
     }
@@ -114,14 +126,21 @@ impl Inputs<'_> {
         Ok(BurnTensor::from_data(data, self.device))
     }
 
-    /// The integer input of that name, in the device's integer type.
+    /// The integer input of that name, in the device's integer type (32 bits, as burn has it).
     ///
     /// # Errors
+    /// [`Error::InvalidInput`] when a number is too large for that type.
     /// [`Error::Engine`] when it is missing, of a rank other than `D`, or no integer: the signature has
     /// let the call pass, so the forward pass contradicts it.
     pub fn int<const D: usize>(&self, name: &str) -> Result<BurnTensor<D, Int>> {
         let tensor = self.tensor::<D>(name)?;
         let data = convert::int_data(tensor).ok_or_else(|| wrong_kind(name, tensor, "integer"))?;
+        let int = self.device.settings().int_dtype;
+        if let Some(index) = convert::out_of_range(tensor, int) {
+            return Err(Error::invalid_input(format!(
+                "input `{name}` holds a number at element {index} that {int:?}, the integers of the device, cannot hold"
+            )));
+        }
         Ok(BurnTensor::from_data(data, self.device))
     }
 
@@ -166,9 +185,12 @@ fn wrong_kind(name: &str, tensor: &Tensor, kind: &str) -> Error {
     Error::engine(format!("the forward pass asks for `{name}` as {kind}, but it holds {dtype}"))
 }
 
-/// The outputs of a forward pass, by name.
-#[derive(Debug, Default)]
-pub struct Outputs(Vec<(String, convert::Output)>);
+/// The outputs of a forward pass, by name. They are read from the device together, once the pass is done.
+#[derive(Default)]
+pub struct Outputs {
+    names: Vec<String>,
+    tensors: Transaction,
+}
 
 impl Outputs {
     /// No output yet.
@@ -180,23 +202,37 @@ impl Outputs {
     /// Adds a float output. It leaves the engine in the float type the signature names.
     #[must_use]
     pub fn float<const D: usize>(self, name: impl Into<String>, tensor: BurnTensor<D>) -> Self {
-        self.with(name, convert::Output::new(tensor.try_into_data()))
+        self.with(name, |tensors| tensors.register(tensor))
     }
 
     /// Adds an integer output. It leaves the engine in the integer type the signature names.
     #[must_use]
     pub fn int<const D: usize>(self, name: impl Into<String>, tensor: BurnTensor<D, Int>) -> Self {
-        self.with(name, convert::Output::new(tensor.try_into_data()))
+        self.with(name, |tensors| tensors.register(tensor))
     }
 
     /// Adds a boolean output.
     #[must_use]
     pub fn bool<const D: usize>(self, name: impl Into<String>, tensor: BurnTensor<D, Bool>) -> Self {
-        self.with(name, convert::Output::new(tensor.try_into_data()))
+        self.with(name, |tensors| tensors.register(tensor))
     }
 
-    fn with(mut self, name: impl Into<String>, output: convert::Output) -> Self {
-        self.0.push((name.into(), output));
+    fn with(mut self, name: impl Into<String>, register: impl FnOnce(Transaction) -> Transaction) -> Self {
+        self.names.push(name.into());
+        self.tensors = register(self.tensors);
         self
+    }
+
+    fn read(self) -> std::result::Result<Vec<(String, TensorData)>, ExecutionError> {
+        if self.names.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(self.names.into_iter().zip(self.tensors.try_execute()?).collect())
+    }
+}
+
+impl fmt::Debug for Outputs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outputs").field("names", &self.names).finish_non_exhaustive()
     }
 }

@@ -53,7 +53,8 @@ impl<T: TreeNumber> GeneralNode<T> {
     fn as_leq(&self) -> (T, u32, u32) {
         let (yes, no) = (self.true_child, self.false_child);
         // Below the least number lies none, and no comparison with NaN holds either.
-        let below = if self.threshold.next_down() < self.threshold { self.threshold.next_down() } else { T::NAN };
+        let below =
+            if self.threshold.next_down() < self.threshold { self.threshold.next_down() } else { T::NAN };
         match self.test {
             _ if self.threshold.is_nan() => (T::NAN, yes, no),
             Test::Lt => (below, yes, no),

@@ -27,7 +27,13 @@ impl Random {
     }
 }
 
-fn grow(random: &mut Random, spec: &mut TreeSpec<f32>, modes: &[NodeMode<f32>], depth: usize, deepest: usize) -> usize {
+fn grow(
+    random: &mut Random,
+    spec: &mut TreeSpec<f32>,
+    modes: &[NodeMode<f32>],
+    depth: usize,
+    deepest: usize,
+) -> usize {
     let number = spec.nodes.len();
     let leaf = depth == deepest || (depth > 0 && random.below(5) == 0);
     let mode = if leaf { NodeMode::Leaf } else { modes[random.below(modes.len())].clone() };
@@ -47,7 +53,14 @@ fn grow(random: &mut Random, spec: &mut TreeSpec<f32>, modes: &[NodeMode<f32>], 
 }
 
 /// A forest; `per_leaf` weights per leaf at most (exactly one if 1).
-fn forest(seed: u64, modes: &[NodeMode<f32>], depth: usize, trees: usize, targets: usize, per_leaf: usize) -> TreeSpec<f32> {
+fn forest(
+    seed: u64,
+    modes: &[NodeMode<f32>],
+    depth: usize,
+    trees: usize,
+    targets: usize,
+    per_leaf: usize,
+) -> TreeSpec<f32> {
     let mut random = Random(seed * 2 + 1);
     let mut spec = TreeSpec {
         nodes: Vec::new(),
@@ -56,7 +69,11 @@ fn forest(seed: u64, modes: &[NodeMode<f32>], depth: usize, trees: usize, target
         features: 5,
         targets,
         aggregate: Aggregate::Sum,
-        base_values: if seed.is_multiple_of(2) { (0..targets).map(|t| t as f32 + 0.5).collect() } else { Vec::new() },
+        base_values: if seed.is_multiple_of(2) {
+            (0..targets).map(|t| t as f32 + 0.5).collect()
+        } else {
+            Vec::new()
+        },
     };
     for _ in 0..trees {
         let root = grow(&mut random, &mut spec, modes, 0, depth);
@@ -93,7 +110,11 @@ fn oracle(spec: &TreeSpec<f32>, row: &[f32]) -> Vec<f32> {
                 NodeMode::Member(set) => set.contains(&x),
                 NodeMode::Leaf => unreachable!(),
             };
-            at = if holds || (x.is_nan() && node.missing_goes_true) { node.true_child } else { node.false_child };
+            at = if holds || (x.is_nan() && node.missing_goes_true) {
+                node.true_child
+            } else {
+                node.false_child
+            };
         }
         for weight in spec.weights.iter().filter(|weight| weight.leaf == at) {
             scores[weight.target].push(weight.weight);
@@ -143,7 +164,8 @@ fn forests_of_every_shape_agree_with_the_specification() {
                 for modes in [&ORDER[..1], &ORDER[..], &all[..]] {
                     let trees = if depth > 8 { 3 } else { 1 + seed as usize % 7 };
                     let mut spec = forest(seed, modes, depth, trees, targets, per_leaf);
-                    spec.aggregate = [Aggregate::Sum, Aggregate::Average, Aggregate::Min, Aggregate::Max][seed as usize % 4];
+                    spec.aggregate = [Aggregate::Sum, Aggregate::Average, Aggregate::Min, Aggregate::Max]
+                        [seed as usize % 4];
                     let threads = if seed % 3 == 0 { &two } else { &Threads::single() };
                     check(&spec, seed, seed % 2 == 1, threads);
                 }
@@ -170,7 +192,10 @@ fn double_precision_decides_where_single_cannot() {
             leaf,
         ],
         roots: vec![0],
-        weights: vec![LeafWeight { leaf: 1, target: 0, weight: 1e-17 }, LeafWeight { leaf: 2, target: 0, weight: 2.0 }],
+        weights: vec![
+            LeafWeight { leaf: 1, target: 0, weight: 1e-17 },
+            LeafWeight { leaf: 2, target: 0, weight: 2.0 },
+        ],
         features: 1,
         targets: 1,
         aggregate: Aggregate::Sum,

@@ -11,6 +11,7 @@ mod control;
 mod convolution;
 mod elementwise;
 mod floats;
+mod fused;
 mod indexing;
 mod layout;
 mod linear;
@@ -26,6 +27,8 @@ mod resize;
 mod shape;
 mod signal;
 mod support;
+#[cfg(test)]
+mod testing;
 mod text;
 mod vision;
 mod window;
@@ -124,6 +127,7 @@ const FAMILIES: &[&[Entry]] = &[
     attention::OPERATORS,
     control::OPERATORS,
     convolution::OPERATORS,
+    fused::OPERATORS,
     indexing::OPERATORS,
     layout::OPERATORS,
     linear::OPERATORS,

@@ -6,6 +6,9 @@ mod microsoft;
 mod prelu;
 mod relu;
 
+#[cfg(test)]
+mod tests;
+
 use super::{Entry, microsoft, onnx};
 
 pub(super) const OPERATORS: &[Entry] = &[

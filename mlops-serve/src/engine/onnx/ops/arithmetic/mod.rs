@@ -9,6 +9,8 @@ mod dropout;
 mod identity;
 mod power;
 mod select;
+#[cfg(test)]
+mod tests;
 mod unary;
 mod variadic;
 

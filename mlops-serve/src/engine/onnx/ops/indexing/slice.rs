@@ -70,11 +70,13 @@ fn range(start: i64, end: i64, step: i64, length: usize) -> Result<(usize, usize
         }
         _ if whole == 0 => (0, 0),
         _ => {
-            let (start, end) = (start.clamp(-1, whole - 1), end.clamp(-1, whole - 1));
+            // Unlike Python's, a start before the first element is the first. As in onnxruntime, the greatest number
+            // stands for the end in the direction of the step.
+            let end = if end == i64::MAX || end == i64::from(i32::MAX) { -1 } else { end };
+            let (start, end) = (start.clamp(0, whole - 1), end.clamp(-1, whole - 1));
             (start, (start - end).max(0).unsigned_abs().div_ceil(step.unsigned_abs()))
         }
     };
-    // Both are within the dimension; without elements the first may be -1.
     Ok((usize::try_from(first).unwrap_or(0), usize::try_from(count).unwrap_or(0)))
 }
 
@@ -82,9 +84,9 @@ fn range(start: i64, end: i64, step: i64, length: usize) -> Result<(usize, usize
 mod tests {
     use super::range;
 
-    /// Expected: `len(range(length)[start:end:step])` and its first element in Python.
+    /// Expected: the first element and the length of `range(length)[start:end:step]` in Python, but for two.
     #[test]
-    fn bounds_are_those_of_python() {
+    fn bounds_beyond_the_ends_are_the_ends() {
         let of = |start, end, step, length| range(start, end, step, length).unwrap();
         assert_eq!(of(1, 1000, 2, 10), (1, 5));
         assert_eq!(of(-3, i64::MAX, 1, 10), (7, 3));
@@ -93,7 +95,8 @@ mod tests {
         assert_eq!(of(7, -11, -3, 10), (7, 3));
         assert_eq!(of(0, i64::MAX, i64::MAX, 10), (0, 1));
         assert_eq!(of(9, i64::MIN, i64::MIN, 10), (9, 1));
-        assert_eq!(of(-11, i64::MIN, -1, 10), (0, 0));
+        assert_eq!(of(-11, i64::MIN, -1, 10), (0, 1), "not Python's, which gives nothing");
+        assert_eq!(of(5, i64::MAX, -1, 10), (5, 6), "not Python's, which gives nothing");
         assert_eq!(of(5, 2, 1, 10).1, 0);
         assert_eq!(of(0, -1, -1, 0), (0, 0));
         assert!(range(0, 1, 0, 5).is_err());

@@ -4,10 +4,11 @@ use std::borrow::Cow;
 
 use mlops_core::{Error, Result};
 
-use super::geometry::{Geometry, Window};
 use super::parameters::{Parameters, Stored, for_stored_type, integers, reals, small_integers};
+use super::patches::Patches;
 use super::product::{product, take_off};
 use crate::engine::onnx::ops::support::{product as count_of, repeated};
+use crate::engine::onnx::ops::window::Window;
 use crate::engine::onnx::ops::{Context, Inputs, Operator, Outputs, Source, one};
 use crate::engine::onnx::tensor::{Data, HostTensor, Scalar, Shape, element_count};
 use crate::kernels::parallel::Threads;
@@ -62,7 +63,7 @@ impl Convolution {
     /// The sums, before any scale, as `[batch, out channels, places]`.
     fn sums(&self, inputs: &Inputs<'_>, x_zero: Option<&HostTensor>, threads: &Threads) -> Result<Sums> {
         let (x, weights) = (inputs.tensor(0)?, inputs.tensor(self.weights)?);
-        let (shape, geometry) = self.layout(x.shape(), weights.shape())?;
+        let (shape, window) = self.layout(x.shape(), weights.shape())?;
         let weights: Cow<'_, [i16]> = match &self.prepared {
             Some(prepared) => Cow::Borrowed(prepared),
             None => Cow::Owned(centred(weights, inputs.optional(self.weights_zero)?)?),
@@ -74,7 +75,7 @@ impl Convolution {
         }
         take_off(&mut elements, 1, &zero);
         let mut output = repeated(0_i32, element_count(&shape)?)?;
-        let places = geometry.places();
+        let places = window.places();
         if output.is_empty() || places == 0 {
             return Ok(Sums { shape, places, elements: output });
         }
@@ -92,7 +93,7 @@ impl Convolution {
                     let end = (start + PLACES).min(places);
                     patches.clear();
                     for place in start..end {
-                        geometry.window(place, &mut offsets);
+                        window.at(place, &mut offsets);
                         for channel in 0..group_channels {
                             let plane = &input[channel * plane..(channel + 1) * plane];
                             patches.extend(offsets.iter().map(|offset| offset.map_or(0, |at| plane[at])));
@@ -112,7 +113,7 @@ impl Convolution {
     }
 
     /// The shape of the output, and how the window moves.
-    fn layout(&self, x: &[usize], weights: &[usize]) -> Result<(Shape, Geometry)> {
+    fn layout(&self, x: &[usize], weights: &[usize]) -> Result<(Shape, Patches)> {
         let ([batch, channels, spatial @ ..], [out_channels, group_channels, kernel @ ..]) = (x, weights)
         else {
             return Err(Error::engine("a convolution needs a batch and channels"));
@@ -123,14 +124,11 @@ impl Convolution {
                 "the weights {weights:?} do not fit {channels} channels in {groups} groups"
             )));
         }
-        if self.window.kernel.as_deref().is_some_and(|declared| declared != kernel) || kernel.contains(&0) {
-            return Err(Error::engine(format!("the weights {weights:?} do not have the declared kernel")));
-        }
-        let geometry = self.window.over(spatial, kernel)?;
+        let patches = Patches::new(&self.window, Some(kernel), spatial)?;
         let mut shape = Shape::from_slice(&[*batch, *out_channels]);
-        shape.extend_from_slice(&geometry.output);
+        shape.extend_from_slice(patches.output());
         element_count(&shape)?;
-        Ok((shape, geometry))
+        Ok((shape, patches))
     }
 }
 

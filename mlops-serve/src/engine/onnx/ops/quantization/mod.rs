@@ -3,12 +3,15 @@
 mod convolution;
 mod dynamic;
 mod elementwise;
-mod geometry;
 mod linear;
 mod matmul;
 mod parameters;
+mod patches;
 mod pooling;
 mod product;
+
+#[cfg(test)]
+mod tests;
 
 use super::{Entry, microsoft, onnx};
 

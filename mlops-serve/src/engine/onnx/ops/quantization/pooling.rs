@@ -5,9 +5,10 @@
 use mlops_core::{Error, Result};
 
 use super::elementwise::dequantized;
-use super::geometry::Window;
 use super::parameters::{Parameters, stored};
+use super::patches::Patches;
 use crate::engine::onnx::ops::support::{product, reserve};
+use crate::engine::onnx::ops::window::Window;
 use crate::engine::onnx::ops::{Context, Inputs, Operator, Outputs, Source, one};
 use crate::engine::onnx::tensor::{HostTensor, Shape, element_count};
 
@@ -15,11 +16,9 @@ pub(super) fn average(source: &Source<'_>) -> Result<Box<dyn Operator>> {
     let attributes = &source.node.attributes;
     refuse_channels_last(source)?;
     let window = Window::parse(attributes)?;
-    let Some(kernel) = window.kernel.clone() else {
-        return Err(Error::invalid_input("the attribute `kernel_shape` is missing"));
-    };
+    window.kernel()?;
     let count_padding = attributes.flag("count_include_pad", false)?;
-    Ok(Box::new(Average { window, kernel, count_padding }))
+    Ok(Box::new(Average { window, count_padding }))
 }
 
 pub(super) fn global_average(source: &Source<'_>) -> Result<Box<dyn Operator>> {
@@ -37,7 +36,6 @@ fn refuse_channels_last(source: &Source<'_>) -> Result<()> {
 #[derive(Debug)]
 struct Average {
     window: Window,
-    kernel: Vec<usize>,
     /// Whether padding counts as zeros; else it does not count.
     count_padding: bool,
 }
@@ -48,16 +46,16 @@ impl Operator for Average {
         let [batch, channels, spatial @ ..] = x.shape() else {
             return Err(Error::engine("pooling needs a batch and channels"));
         };
-        let geometry = self.window.over(spatial, &self.kernel)?;
+        let patches = Patches::new(&self.window, None, spatial)?;
         let mut shape = Shape::from_slice(&[*batch, *channels]);
-        shape.extend_from_slice(&geometry.output);
+        shape.extend_from_slice(patches.output());
         let mut averages: Vec<f32> = reserve(element_count(&shape)?)?;
         let reals = dequantized(x, Parameters::of(inputs, 1, 2)?)?;
-        let (plane, places) = (product(spatial), geometry.places());
+        let (plane, places) = (product(spatial), patches.places());
         let mut offsets = Vec::new();
         for plane in reals.chunks_exact(plane.max(1)) {
             for place in 0..places {
-                geometry.window(place, &mut offsets);
+                patches.at(place, &mut offsets);
                 let inside = offsets.iter().flatten().map(|&offset| plane[offset]);
                 let count = if self.count_padding { offsets.len() } else { inside.clone().count() };
                 averages.push(inside.sum::<f32>() / count.max(1) as f32);

@@ -5,6 +5,8 @@ mod extreme;
 mod fold;
 mod reduce;
 mod softmax;
+#[cfg(test)]
+mod tests;
 
 use super::{Entry, onnx};
 

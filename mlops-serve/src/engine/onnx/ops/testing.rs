@@ -1,0 +1,48 @@
+//! One operator at a time, for tests.
+
+use mlops_core::Result;
+
+use super::{Context, Source, build};
+use crate::engine::onnx::graph::{Attribute, Domain, Graph, Node};
+use crate::engine::onnx::memory::Memory;
+use crate::engine::onnx::tensor::HostTensor;
+use crate::engine::onnx::value::{Inputs, Value};
+use crate::kernels::parallel::Threads;
+
+/// The outputs of an operator of that domain and version, all given inputs being known only when it runs.
+pub(super) fn outputs(
+    (domain, operator, opset): (&str, &str, i64),
+    attributes: impl IntoIterator<Item = (&'static str, Attribute)>,
+    inputs: impl IntoIterator<Item = Option<HostTensor>>,
+    wanted: usize,
+) -> Result<Vec<HostTensor>> {
+    let mut inputs: Vec<Option<Value>> = inputs.into_iter().map(|input| input.map(Value::Tensor)).collect();
+    let mut graph = Graph::default();
+    let node = Node {
+        name: "tested".into(),
+        domain: Domain::parse(domain),
+        operator: operator.into(),
+        opset,
+        inputs: inputs.iter().map(|input| input.as_ref().map(|_| graph.add_value("", None))).collect(),
+        outputs: (0..wanted).map(|_| Some(graph.add_value("", None))).collect(),
+        attributes: attributes.into_iter().collect(),
+        captured: Vec::new(),
+    };
+    let operator = build(&Source { node: &node, graph: &graph })?;
+    let mut context = Context { threads: &Threads::single(), memory: &mut Memory::default() };
+    let outputs = operator.run(&mut Inputs::new(&mut inputs), &mut context)?;
+    let tensors = outputs.into_iter().filter_map(|value| match value {
+        Value::Tensor(tensor) => Some(tensor),
+        _ => None,
+    });
+    Ok(tensors.collect())
+}
+
+/// The only output.
+pub(super) fn output(
+    operator: (&str, &str, i64),
+    attributes: impl IntoIterator<Item = (&'static str, Attribute)>,
+    inputs: impl IntoIterator<Item = Option<HostTensor>>,
+) -> Result<HostTensor> {
+    Ok(outputs(operator, attributes, inputs, 1)?.remove(0))
+}

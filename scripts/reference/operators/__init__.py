@@ -1,0 +1,1 @@
+"""Random small models of operators of ai.onnx, family by family."""
