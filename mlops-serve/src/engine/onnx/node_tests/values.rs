@@ -89,6 +89,14 @@ pub(super) fn compare(actual: &Value, expected: &Value) -> Result<(), String> {
     }
 }
 
+/// Whether two tensors have the same type and shape, whatever their elements.
+pub(super) fn compare_kinds(actual: &Value, expected: &Value) -> Result<(), String> {
+    match (actual, expected) {
+        (Value::Tensor(a), Value::Tensor(b)) if a.shape() == b.shape() && a.dtype() == b.dtype() => Ok(()),
+        _ => Err("another type or shape than expected".into()),
+    }
+}
+
 fn compare_tensors(actual: &HostTensor, expected: &HostTensor) -> Result<(), String> {
     if actual.shape() != expected.shape() || actual.dtype() != expected.dtype() {
         let [a, b] = [actual, expected].map(|tensor| format!("{} {:?}", tensor.dtype(), tensor.shape()));
@@ -96,7 +104,7 @@ fn compare_tensors(actual: &HostTensor, expected: &HostTensor) -> Result<(), Str
     }
     if let (Some(a), Some(b)) = (floats(actual), floats(expected)) {
         let tolerance = match expected.data() {
-            Data::Bf16(_) => 1e-2,
+            Data::Bf16(_) => 1.6e-2, // two steps: the suite rounds in the middle, too
             Data::F16(_) => 2e-3,
             _ => 1e-3, // the tolerance of the ONNX project's own runner
         };
