@@ -4,6 +4,8 @@
 //! implementation of the ONNX project. Without one it is seeded by the operating system and goes on from call to call.
 
 mod generator;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Mutex, PoisonError};
 
