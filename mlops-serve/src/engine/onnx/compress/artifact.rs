@@ -324,7 +324,7 @@ pub(super) fn attribute<'a>(node: &'a NodeProto, name: &str) -> Option<&'a Attri
 
 /// The graphs inside a node.
 pub(super) fn graphs_of(node: &NodeProto) -> impl Iterator<Item = &GraphProto> {
-    node.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs))
+    node.attribute.iter().flat_map(|attribute| attribute.g.as_deref().into_iter().chain(&attribute.graphs))
 }
 
 /// That nothing came of it, and why.
@@ -347,7 +347,7 @@ fn is_constant(node: &NodeProto) -> bool {
 
 /// The tensor of a `Constant` node that has one.
 fn value_of(node: &NodeProto) -> Option<&TensorProto> {
-    attribute(node, "value").and_then(|attribute| attribute.t.as_ref())
+    attribute(node, "value").and_then(|attribute| attribute.t.as_deref())
 }
 
 fn constant(node: &NodeProto) -> Option<HostTensor> {

@@ -79,5 +79,6 @@ pub(crate) fn tensor(proto: super::proto::TensorProto) -> Result<super::tensor::
 
 /// The tensor of a sparse message that stands alone, with all its elements.
 pub(crate) fn dense(proto: super::proto::SparseTensorProto) -> Result<super::tensor::HostTensor> {
-    Ok(tensor::dense(proto, &ExternalData::default(), SPARSE_LIMIT)?.1)
+    let mut left = SPARSE_LIMIT;
+    Ok(tensor::dense(proto, &ExternalData::default(), &mut left)?.1)
 }

@@ -3,7 +3,7 @@
 use mlops_core::Result;
 
 use super::{Context, Source, build};
-use crate::engine::onnx::graph::{Attribute, Domain, Graph, Node};
+use crate::engine::onnx::graph::{Attribute, Attributes, Domain, Graph, Node};
 use crate::engine::onnx::memory::Memory;
 use crate::engine::onnx::tensor::HostTensor;
 use crate::engine::onnx::value::{Inputs, Value};
@@ -18,6 +18,10 @@ pub(super) fn outputs(
 ) -> Result<Vec<HostTensor>> {
     let mut inputs: Vec<Option<Value>> = inputs.into_iter().map(|input| input.map(Value::Tensor)).collect();
     let mut graph = Graph::default();
+    let mut named = Attributes::default();
+    for (name, attribute) in attributes {
+        named.insert(name, attribute);
+    }
     let node = Node {
         name: "tested".into(),
         domain: Domain::parse(domain),
@@ -25,7 +29,7 @@ pub(super) fn outputs(
         opset,
         inputs: inputs.iter().map(|input| input.as_ref().map(|_| graph.add_value("", None))).collect(),
         outputs: (0..wanted).map(|_| Some(graph.add_value("", None))).collect(),
-        attributes: attributes.into_iter().collect(),
+        attributes: named,
         captured: Vec::new(),
     };
     let operator = build(&Source { node: &node, graph: &graph })?;

@@ -10,7 +10,7 @@ use super::product::{product, take_off};
 use crate::engine::onnx::ops::support::{product as count_of, repeated};
 use crate::engine::onnx::ops::window::Window;
 use crate::engine::onnx::ops::{Context, Inputs, Operator, Outputs, Source, one};
-use crate::engine::onnx::tensor::{Data, HostTensor, Scalar, Shape, element_count};
+use crate::engine::onnx::tensor::{Data, HostTensor, Shape, element_count};
 use crate::kernels::parallel::Threads;
 
 /// Inputs: x, weights, zero point of x, zero points of the weights.

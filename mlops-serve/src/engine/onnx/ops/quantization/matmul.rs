@@ -9,7 +9,7 @@ use super::parameters::{Parameters, Stored, for_stored_type, integers, reals, sm
 use super::product::{columns, product, take_off};
 use crate::engine::onnx::ops::support::{broadcast, product as count_of, repeated, zip};
 use crate::engine::onnx::ops::{Context, Inputs, Operator, Outputs, Source, one};
-use crate::engine::onnx::tensor::{Data, HostTensor, Scalar, Shape};
+use crate::engine::onnx::tensor::{Data, HostTensor, Shape};
 use crate::kernels::parallel::Threads;
 
 pub(super) fn mat_mul_integer(source: &Source<'_>) -> Result<Box<dyn Operator>> {

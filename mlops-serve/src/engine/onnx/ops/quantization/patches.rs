@@ -74,11 +74,10 @@ mod tests {
 
     #[test]
     fn a_window_meets_padding_at_the_borders() {
-        let attributes = Attributes::from_iter([
-            ("kernel_shape", Attribute::Ints(vec![2, 2])),
-            ("strides", Attribute::Ints(vec![2, 1])),
-            ("pads", Attribute::Ints(vec![1, 0, 0, 1])),
-        ]);
+        let mut attributes = Attributes::default();
+        attributes.insert("kernel_shape", Attribute::Ints(vec![2, 2]));
+        attributes.insert("strides", Attribute::Ints(vec![2, 1]));
+        attributes.insert("pads", Attribute::Ints(vec![1, 0, 0, 1]));
         let patches = Patches::new(&Window::parse(&attributes).unwrap(), None, &[3, 2]).unwrap();
         assert_eq!(patches.output(), [2, 2]);
         let windows: Vec<_> = (0..patches.places())

@@ -160,3 +160,34 @@ fn wrong_parameters_are_errors() {
     assert!(quantize(&[3], 3, 0).is_err() && quantize(&[2], 2, 3).is_ok() && quantize(&[2], 2, 1).is_err());
     assert!(quantize(&[0], 0, 0).is_err());
 }
+
+#[test]
+fn the_same_operators_under_another_name() {
+    let reals = tensor(&[6], &[-1.0_f32, 0.0, 0.125, 0.375, 3.0, 100.0]);
+    let quantised = microsoft("QuantizeLinear", &[], [reals, scale(0.25), zero(10_u8)]);
+    assert_eq!(quantised.elements::<u8>().unwrap(), [6, 10, 10, 12, 22, 255]);
+    let stored = tensor(&[3], &[0_u8, 10, 200]);
+    close(&microsoft("DequantizeLinear", &[], [stored, scale(0.25), zero(10_u8)]), &[-2.5, 0.0, 47.5]);
+
+    let x: Vec<u8> = (1..10).map(|value| value * 20).collect();
+    let inputs = || {
+        [
+            tensor(&[1, 1, 3, 3], &x),
+            scale(0.04),
+            zero(128_u8),
+            tensor(&[2, 1, 2, 2], &[1_i8, -2, 3, -4, 10, 20, -30, 40]),
+            tensor(&[2], &[0.02_f32, 0.01]),
+            tensor(&[2], &[0_i8, 0]),
+            scale(0.1),
+            zero(100_u8),
+            tensor(&[2], &[50_i32, -60]),
+        ]
+    };
+    let pads = [("pads", Attribute::Ints(vec![1, 0, 0, 1]))];
+    let convolved = microsoft("QLinearConv", &pads, inputs());
+    assert_eq!(convolved.shape(), [1, 2, 3, 3]);
+    let expected = [101, 100, 99, 101, 100, 100, 100, 99, 102, 99, 99, 108, 90, 93, 98, 99, 102, 93];
+    assert_eq!(convolved.elements::<u8>().unwrap(), expected);
+    let channels_last = [("channels_last", Attribute::Int(1))];
+    assert!(output(("com.microsoft", "QLinearConv", 1), channels_last, inputs()).is_err());
+}
