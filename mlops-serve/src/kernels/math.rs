@@ -224,7 +224,7 @@ function!(
 function!(
     /// `x` where above `alpha`, else zero.
     thresholded_relu, thresholded_relu_into, ThresholdedRelu { alpha },
-    |x| x.is_at_most(alpha).select(x.constant(0.0), x)
+    |x| alpha.is_less(x).select(x, x.constant(0.0))
 );
 function!(
     /// `max(0, min(1, alpha x + beta))`.
@@ -555,7 +555,7 @@ mod tests {
         check("selu", 4.0, Selu { alpha: 2.0, gamma: 3.0 }, |x| {
             3.0 * if x < 0.0 { 2.0 * x.exp_m1() } else { x }
         });
-        check("thresholded relu", 0.0, ThresholdedRelu { alpha: 1.0 }, |x| if x <= 1.0 { 0.0 } else { x });
+        check("thresholded relu", 0.0, ThresholdedRelu { alpha: 1.0 }, |x| if x > 1.0 { x } else { 0.0 });
     }
 
     /// These are compared on the scale of their input, since their formulas subtract near `x = -3`.
