@@ -5,6 +5,7 @@ pub(crate) mod conv;
 pub(crate) mod elementwise;
 pub(crate) mod epilogue;
 pub(crate) mod gemm;
+pub(crate) mod integer;
 pub(crate) mod math;
 pub(crate) mod normalize;
 pub(crate) mod parallel;

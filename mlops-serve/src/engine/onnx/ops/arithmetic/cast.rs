@@ -54,8 +54,10 @@ impl Operator for CastLike {
 
 /// The same values as elements of another type.
 ///
-/// Integers that do not fit wrap around; floats are cut off at the decimal point and at the ends of the range, and
-/// `NaN` becomes 0. Whatever is not zero is `true`. Strings are read as numbers and written in plain decimal notation.
+/// Integers that do not fit wrap around, and so do floats, which are cut off at the decimal point: the standard leaves
+/// that open, and NumPy and onnxruntime do it. Beyond the range of 64 bits (for `INT32` of 32), they are cut off at its
+/// ends, and `NaN` becomes 0. Whatever is not zero is `true`. Strings are read as numbers and written in plain decimal
+/// notation.
 pub(in crate::engine::onnx::ops) fn converted(tensor: HostTensor, to: DType) -> Result<HostTensor> {
     if tensor.dtype() == to {
         return Ok(tensor);
@@ -68,12 +70,18 @@ pub(in crate::engine::onnx::ops) fn converted(tensor: HostTensor, to: DType) -> 
             let elements = elements.iter();
             match to {
                 DType::Bool => data_of(elements.map(|&value| value as f64 != 0.0)),
-                DType::Uint8 => data_of(elements.map(|&value| value as u8)),
-                DType::Uint16 => data_of(elements.map(|&value| value as u16)),
-                DType::Uint32 => data_of(elements.map(|&value| value as u32)),
-                DType::Uint64 => data_of(elements.map(|&value| value as u64)),
-                DType::Int8 => data_of(elements.map(|&value| value as i8)),
-                DType::Int16 => data_of(elements.map(|&value| value as i16)),
+                DType::Uint8 => data_of(elements.map(|&value| value as i64 as u8)),
+                DType::Uint16 => data_of(elements.map(|&value| value as i64 as u16)),
+                DType::Uint32 => data_of(elements.map(|&value| value as i64 as u32)),
+                DType::Uint64 => data_of(
+                    elements.map(
+                        |&value| {
+                            if (value as f64) < 0.0 { value as i64 as u64 } else { value as u64 }
+                        },
+                    ),
+                ),
+                DType::Int8 => data_of(elements.map(|&value| value as i64 as i8)),
+                DType::Int16 => data_of(elements.map(|&value| value as i64 as i16)),
                 DType::Int32 => data_of(elements.map(|&value| value as i32)),
                 DType::Int64 => data_of(elements.map(|&value| value as i64)),
                 DType::Fp16 => data_of(elements.map(|&value| f16::from_f64(value as f64))),

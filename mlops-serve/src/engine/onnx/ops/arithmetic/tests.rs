@@ -100,12 +100,20 @@ fn cast<T: Scalar>(from: Option<HostTensor>, to: i64) -> Option<Vec<T>> {
 
 #[test]
 fn casts_cut_floats_off_and_wrap_integers() {
+    const UINT8: i64 = 2;
     const INT8: i64 = 3;
     const INT32: i64 = 6;
     const BOOL: i64 = 9;
+    const UINT64: i64 = 13;
     let floats = || tensor(&[5], &[-1.9_f32, 2.9, 1e20, f32::NAN, f32::NEG_INFINITY]);
     assert_eq!(cast(floats(), INT32), Some(vec![-1, 2, i32::MAX, 0, i32::MIN]));
     assert_eq!(cast(tensor(&[2], &[200_i32, -129]), INT8), Some(vec![-56_i8, 127]));
+    assert_eq!(cast(tensor(&[3], &[-1.5_f32, 300.0, 7.9]), UINT8), Some(vec![255_u8, 44, 7]));
+    assert_eq!(
+        cast(tensor(&[2], &[-1.5_f64, 1e19]), UINT64),
+        Some(vec![u64::MAX, 10_000_000_000_000_000_000])
+    );
+    assert_eq!(cast(tensor(&[1], &[u64::MAX]), INT8), Some(vec![-1_i8]));
     assert_eq!(cast(floats(), BOOL), Some(vec![true; 5]));
     assert_eq!(cast(tensor(&[2], &[0.0_f32, 0.25]), BOOL), Some(vec![false, true]));
 }

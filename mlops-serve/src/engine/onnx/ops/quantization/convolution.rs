@@ -4,13 +4,14 @@ use std::borrow::Cow;
 
 use mlops_core::{Error, Result};
 
+use super::layout::rows;
 use super::parameters::{Parameters, Stored, for_stored_type, integers, reals, small_integers};
 use super::patches::Patches;
-use super::product::{product, take_off};
 use crate::engine::onnx::ops::support::{product as count_of, repeated};
 use crate::engine::onnx::ops::window::Window;
 use crate::engine::onnx::ops::{Context, Inputs, Operator, Outputs, Source, one};
 use crate::engine::onnx::tensor::{Data, HostTensor, Shape, element_count};
+use crate::kernels::integer::product;
 use crate::kernels::parallel::Threads;
 
 /// Inputs: x, weights, zero point of x, zero points of the weights.
@@ -33,7 +34,7 @@ struct Convolution {
     groups: usize,
     weights: usize,
     weights_zero: usize,
-    /// The weights, zero points taken off, if they are constants.
+    /// The weights, output channel after output channel, if they are constants.
     prepared: Option<Vec<i16>>,
 }
 
@@ -68,12 +69,13 @@ impl Convolution {
             Some(prepared) => Cow::Borrowed(prepared),
             None => Cow::Owned(centred(weights, inputs.optional(self.weights_zero)?)?),
         };
-        let mut elements = small_integers(x)?;
         let zero = x_zero.map(small_integers).transpose()?.unwrap_or_else(|| vec![0]);
         if zero.len() != 1 {
             return Err(Error::engine("the input of a convolution has one zero point"));
         }
-        take_off(&mut elements, 1, &zero);
+        // As rows of one element they would be padded.
+        let elements: Vec<i16> =
+            small_integers(x)?.into_iter().map(|element| element.wrapping_sub(zero[0])).collect();
         let mut output = repeated(0_i32, element_count(&shape)?)?;
         let places = window.places();
         if output.is_empty() || places == 0 {
@@ -82,13 +84,13 @@ impl Convolution {
         let (channels, out_channels) = (x.shape()[1], shape[1]);
         let plane = count_of(&x.shape()[2..]);
         let (group_channels, group_outputs) = (channels / self.groups, out_channels / self.groups);
-        let depth = weights.len() / out_channels;
+        let stride = weights.len() / out_channels;
         let (mut patches, mut offsets, mut products) = (Vec::new(), Vec::new(), Vec::new());
         for (image, output) in output.chunks_exact_mut(out_channels * places).enumerate() {
             for group in 0..self.groups {
                 let first = (image * channels + group * group_channels) * plane;
                 let input = &elements[first..first + group_channels * plane];
-                let weights = &weights[group * group_outputs * depth..(group + 1) * group_outputs * depth];
+                let weights = &weights[group * group_outputs * stride..(group + 1) * group_outputs * stride];
                 for start in (0..places).step_by(PLACES) {
                     let end = (start + PLACES).min(places);
                     patches.clear();
@@ -96,12 +98,13 @@ impl Convolution {
                         window.at(place, &mut offsets);
                         for channel in 0..group_channels {
                             let plane = &input[channel * plane..(channel + 1) * plane];
-                            patches.extend(offsets.iter().map(|offset| offset.map_or(0, |at| plane[at])));
+                            patches.extend(offsets.iter().map(|&at| plane.get(at).copied().unwrap_or(0)));
                         }
+                        patches.resize((place + 1 - start) * stride, 0);
                     }
                     products.clear();
                     products.resize(group_outputs * (end - start), 0);
-                    product(weights, &patches, depth, &mut products, end - start, threads);
+                    product(weights, &patches, stride, &mut products, end - start, threads);
                     for (channel, products) in products.chunks_exact(end - start).enumerate() {
                         let row = (group * group_outputs + channel) * places;
                         output[row + start..row + end].copy_from_slice(products);
@@ -134,17 +137,15 @@ impl Convolution {
 
 /// Weights `[out channels, ..]` with one zero point, or one for each output channel, taken off.
 fn centred(weights: &HostTensor, zero: Option<&HostTensor>) -> Result<Vec<i16>> {
-    let mut elements = small_integers(weights)?;
+    let elements = small_integers(weights)?;
     let zeros = zero.map(small_integers).transpose()?.unwrap_or_else(|| vec![0]);
     let channels = weights.shape().first().copied().unwrap_or(0);
     if zeros.len() != 1 && zeros.len() != channels {
         let count = zeros.len();
         return Err(Error::engine(format!("{count} zero points are given for {channels} output channels")));
     }
-    if let Some(depth) = elements.len().checked_div(channels) {
-        take_off(&mut elements, depth, &zeros);
-    }
-    Ok(elements)
+    let depth = elements.len().checked_div(channels).unwrap_or(0);
+    rows(elements, depth, &zeros)
 }
 
 /// What a convolution adds up to.

@@ -5,11 +5,12 @@ use std::borrow::Cow;
 use mlops_core::{DType, Error, Result};
 
 use super::dynamic;
+use super::layout::{columns, rows as laid_rows, transposed};
 use super::parameters::{Parameters, Stored, for_stored_type, integers, reals, small_integers};
-use super::product::{columns, product, take_off};
 use crate::engine::onnx::ops::support::{broadcast, product as count_of, repeated, zip};
 use crate::engine::onnx::ops::{Context, Inputs, Operator, Outputs, Source, one};
 use crate::engine::onnx::tensor::{Data, HostTensor, Shape};
+use crate::kernels::integer::{padded, product};
 use crate::kernels::parallel::Threads;
 
 pub(super) fn mat_mul_integer(source: &Source<'_>) -> Result<Box<dyn Operator>> {
@@ -37,7 +38,7 @@ pub(super) fn q_gemm(source: &Source<'_>) -> Result<Box<dyn Operator>> {
     }))
 }
 
-/// The right matrices of a product: columns laid one after the other, zero points taken off.
+/// The right matrices of a product, column after column.
 #[derive(Debug, Clone)]
 struct Columns {
     /// As the tensor lies: `[.., k, n]`.
@@ -51,7 +52,7 @@ impl Columns {
         let zeros = zero_points(zero)?;
         let (batches, rows, width) = matrices(tensor.shape(), Side::Right)?;
         let size = rows.saturating_mul(width);
-        let mut laid = Vec::with_capacity(elements.len());
+        let mut laid = Vec::new();
         if size > 0 {
             for (batch, matrix) in elements.chunks_exact(size).enumerate() {
                 let own = match zeros.len() {
@@ -66,7 +67,7 @@ impl Columns {
                         )));
                     }
                 };
-                laid.extend(columns(matrix, rows, width, own));
+                columns(matrix, rows, width, own, &mut laid)?;
             }
         }
         Ok(Self { shape: Shape::from_slice(tensor.shape()), elements: laid })
@@ -136,14 +137,8 @@ struct Sums {
 }
 
 impl Sums {
-    /// `a` is `[.., m, k]` with zero points as [`take_off`] takes them; batches broadcast.
-    fn new(
-        mut a: Vec<i16>,
-        a_shape: &[usize],
-        a_zero: &[i16],
-        b: &Columns,
-        threads: &Threads,
-    ) -> Result<Self> {
+    /// `a` is `[.., m, k]` with one zero point, or one for each row (of each matrix); batches broadcast.
+    fn new(a: Vec<i16>, a_shape: &[usize], a_zero: &[i16], b: &Columns, threads: &Threads) -> Result<Self> {
         let (a_batches, rows, depth) = matrices(a_shape, Side::Left)?;
         let (b_batches, b_depth, columns) = matrices(&b.shape, Side::Right)?;
         if depth != b_depth {
@@ -159,7 +154,8 @@ impl Sums {
             let count = a_zero.len();
             return Err(Error::engine(format!("{count} zero points are given for {rows} rows")));
         }
-        take_off(&mut a, depth, a_zero);
+        let a = laid_rows(a, depth, a_zero)?;
+        let stride = padded(depth);
         let batches = broadcast([&*a_batches, &*b_batches])?;
         let mut shape = batches.clone();
         if a_shape.len() > 1 {
@@ -179,9 +175,9 @@ impl Sums {
             let (a_numbers, b_numbers) = (numbers(&a_batches), numbers(&b_batches));
             let pairs = zip(&batches, (&*a_batches, &a_numbers), (&*b_batches, &b_numbers), |&a, &b| (a, b))?;
             for (out, (i, j)) in elements.chunks_exact_mut(size).zip(pairs) {
-                let a = &a[i * rows * depth..(i + 1) * rows * depth];
-                let b = &b.elements[j * columns * depth..(j + 1) * columns * depth];
-                product(a, b, depth, out, columns, threads);
+                let a = &a[i * rows * stride..(i + 1) * rows * stride];
+                let b = &b.elements[j * columns * stride..(j + 1) * columns * stride];
+                product(a, b, stride, out, columns, threads);
             }
         }
         Ok(Self { shape, rows, columns, elements })
@@ -317,14 +313,17 @@ impl Operator for QGemm {
             return Err(Error::engine("two matrices are needed"));
         };
         let (a, a_shape) = if self.transpose_a {
-            (columns(&small_integers(a)?, a_rows, a_columns, &[0]), [a_columns, a_rows])
+            (transposed(&small_integers(a)?, a_rows, a_columns), [a_columns, a_rows])
         } else {
             (small_integers(a)?, [a_rows, a_columns])
         };
         let b_zeros = zero_points(inputs.optional(5)?)?;
         let right = if self.transpose_b {
-            let mut elements = small_integers(b)?;
-            take_off(&mut elements, b_columns, &b_zeros);
+            if b_zeros.len() != 1 && b_zeros.len() != b_rows {
+                let count = b_zeros.len();
+                return Err(Error::engine(format!("{count} zero points are given for {b_rows} columns")));
+            }
+            let elements = laid_rows(small_integers(b)?, b_columns, &b_zeros)?;
             Columns { shape: Shape::from_slice(&[b_columns, b_rows]), elements }
         } else {
             Columns::new(b, inputs.optional(5)?)?

@@ -3,12 +3,12 @@
 mod convolution;
 mod dynamic;
 mod elementwise;
+mod layout;
 mod linear;
 mod matmul;
 mod parameters;
 mod patches;
 mod pooling;
-mod product;
 
 #[cfg(test)]
 mod tests;

@@ -77,9 +77,8 @@ fn single<T>(elements: Vec<T>, what: &str) -> Result<T> {
 
 /// An integer type that tensors are quantised to.
 pub(super) trait Stored: Scalar + Copy {
-    /// The nearest integer, ties to even, plus the zero point, cut off at the ends of the range.
+    /// The nearest integer, ties to even, plus the zero point, cut off at the ends of the range; `NaN` gives the lowest.
     fn nearest(quotient: f32, zero: f32) -> Self;
-    fn wide(self) -> i32;
 }
 
 macro_rules! stored {
@@ -89,14 +88,14 @@ macro_rules! stored {
             fn nearest(quotient: f32, zero: f32) -> Self {
                 const LOWEST: f32 = <$type>::MIN as f32;
                 const HIGHEST: f32 = <$type>::MAX as f32;
-                // Sums with a zero point are exact for whole numbers of this size.
-                let sum = (quotient.round_ties_even() + zero).clamp(LOWEST, HIGHEST);
-                sum as i32 as Self
-            }
-
-            #[inline(always)]
-            fn wide(self) -> i32 {
-                self.into()
+                // Added to 1.5 2^23, a number loses its fraction by rounding and shows as an integer in the lowest
+                // bits: unlike the conversions of the language, this is done for many numbers at once. Whatever is
+                // beyond the farther limit is beyond the range with any zero point.
+                const SHIFT: f32 = 12_582_912.0;
+                const FARTHER: f32 = 131_072.0;
+                let whole = (quotient.max(-FARTHER).min(FARTHER) + SHIFT) - SHIFT;
+                let sum = (whole + zero).max(LOWEST).min(HIGHEST);
+                (sum + SHIFT).to_bits() as Self
             }
         })*
     };
@@ -136,4 +135,34 @@ pub(super) use for_stored_type;
 
 pub(super) fn not_stored(dtype: DType) -> Error {
     Error::engine(format!("tensors are quantised to integers of 8 or 16 bits, not to {dtype}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotients_are_rounded_to_even_and_cut_off() {
+        for (quotient, zero, expected) in [
+            (0.5, 0.0, 0),
+            (1.5, 0.0, 2),
+            (2.5, 128.0, 130),
+            (-2.5, 128.0, 126),
+            (-200.0, 128.0, 0),
+            (1e9, 0.0, 255),
+            (f32::INFINITY, 0.0, 255),
+            (f32::NEG_INFINITY, 255.0, 0),
+            (f32::NAN, 128.0, 0),
+            (126.499_99, 128.0, 254),
+        ] {
+            assert_eq!(u8::nearest(quotient, zero), expected, "{quotient}");
+        }
+        for quotient in -70_000..70_000 {
+            let expected = |lowest: i32, highest: i32| (quotient + 3).clamp(lowest, highest);
+            let quotient = quotient as f32;
+            assert_eq!(i32::from(i8::nearest(quotient, 3.0)), expected(-128, 127));
+            assert_eq!(i32::from(i16::nearest(quotient, 3.0)), expected(-32768, 32767));
+            assert_eq!(i32::from(u16::nearest(quotient, 3.0)), expected(0, 65535));
+        }
+    }
 }

@@ -6,6 +6,9 @@ use crate::engine::onnx::ops::support::product;
 use crate::engine::onnx::ops::window::{Placement, Window};
 use crate::engine::onnx::tensor::Shape;
 
+/// Where elements of a window in the padding are said to be.
+pub(super) const OUTSIDE: usize = usize::MAX;
+
 /// The most elements of a window.
 const LARGEST: usize = 1 << 24;
 
@@ -38,11 +41,11 @@ impl Patches {
         product(self.output())
     }
 
-    /// Where in a plane of the input the elements of the window at a place are; `None` in the padding.
-    pub(super) fn at(&self, place: usize, offsets: &mut Vec<Option<usize>>) {
+    /// Where in a plane of the input the elements of the window at a place are; [`OUTSIDE`] in the padding.
+    pub(super) fn at(&self, place: usize, offsets: &mut Vec<usize>) {
         let Placement { kernel, strides, dilations, pads_begin, output, .. } = &self.placement;
         offsets.clear();
-        offsets.push(Some(0));
+        offsets.push(0);
         let mut behind = self.places(); // places of the dimensions behind
         let mut rest = place;
         for (dimension, &length) in self.input.iter().enumerate() {
@@ -51,16 +54,17 @@ impl Patches {
             rest %= behind.max(1);
             let outer = offsets.len();
             // From the end, so that what is still to be read is not overwritten.
-            offsets.resize(outer * kernel[dimension], None);
+            offsets.resize(outer * kernel[dimension], OUTSIDE);
             for index in (0..outer).rev() {
                 let offset = offsets[index];
                 for step in 0..kernel[dimension] {
                     let position = (corner + step * dilations[dimension])
                         .checked_sub(pads_begin[dimension])
                         .filter(|&position| position < length);
-                    let within = offset.zip(position);
-                    offsets[index * kernel[dimension] + step] =
-                        within.map(|(offset, position)| offset * length + position);
+                    offsets[index * kernel[dimension] + step] = match position {
+                        Some(position) if offset != OUTSIDE => offset * length + position,
+                        _ => OUTSIDE,
+                    };
                 }
             }
         }
@@ -88,10 +92,10 @@ mod tests {
             })
             .collect();
         let expected = [
-            [None, None, Some(0), Some(1)],
-            [None, None, Some(1), None],
-            [Some(2), Some(3), Some(4), Some(5)],
-            [Some(3), None, Some(5), None],
+            [OUTSIDE, OUTSIDE, 0, 1],
+            [OUTSIDE, OUTSIDE, 1, OUTSIDE],
+            [2, 3, 4, 5],
+            [3, OUTSIDE, 5, OUTSIDE],
         ];
         assert_eq!(windows, expected);
     }

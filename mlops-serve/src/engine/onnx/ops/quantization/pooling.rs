@@ -56,7 +56,7 @@ impl Operator for Average {
         for plane in reals.chunks_exact(plane.max(1)) {
             for place in 0..places {
                 patches.at(place, &mut offsets);
-                let inside = offsets.iter().flatten().map(|&offset| plane[offset]);
+                let inside = offsets.iter().filter_map(|&offset| plane.get(offset));
                 let count = if self.count_padding { offsets.len() } else { inside.clone().count() };
                 averages.push(inside.sum::<f32>() / count.max(1) as f32);
             }
