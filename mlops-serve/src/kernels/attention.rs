@@ -27,11 +27,13 @@ pub(crate) struct Heads<'a> {
 
 impl<'a> Heads<'a> {
     /// `[batch, heads, rows, dim]`
+    #[cfg(test)]
     pub(crate) fn heads_first(data: &'a [f32], heads: usize, rows: usize, dim: usize) -> Self {
         Self { data, batch_stride: heads * rows * dim, head_stride: rows * dim, row_stride: dim }
     }
 
     /// `[batch, rows, heads, dim]`
+    #[cfg(test)]
     pub(crate) fn rows_first(data: &'a [f32], heads: usize, rows: usize, dim: usize) -> Self {
         Self { data, batch_stride: rows * heads * dim, head_stride: dim, row_stride: heads * dim }
     }

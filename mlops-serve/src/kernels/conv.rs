@@ -58,7 +58,6 @@ impl Geometry {
 pub(crate) struct Convolution {
     geometry: Geometry,
     out_channels: usize,
-    in_channels: usize,
     weights: Vec<f32>,
     arch: Arch,
     left: OnceLock<Vec<PackedA>>,
@@ -82,10 +81,11 @@ impl Convolution {
         in_channels: usize,
         geometry: Geometry,
     ) -> Self {
+        let taps = geometry.kernel[0] * geometry.kernel[1];
+        debug_assert_eq!(weights.len() * geometry.groups.max(1), out_channels * in_channels * taps);
         Self {
             geometry,
             out_channels,
-            in_channels,
             weights: weights.to_vec(),
             arch,
             left: OnceLock::new(),
@@ -93,11 +93,6 @@ impl Convolution {
             winograd_four: OnceLock::new(),
             winograd_two: OnceLock::new(),
         }
-    }
-
-    /// Its geometry.
-    pub(crate) fn geometry(&self) -> &Geometry {
-        &self.geometry
     }
 
     /// Writes the convolution of `input` `[N, C, H, W]` (`dims`) to `out` `[N, O, outH, outW]`.

@@ -61,9 +61,9 @@ pub(crate) fn activate_into(activation: &Activation, input: &[f32], out: &mut [f
     }
 }
 
-/// Defines the unit struct of a function, and its slice functions in place and out of place.
+/// Defines the unit struct of a function, and its function of slices, in place.
 macro_rules! function {
-    ($(#[$doc:meta])* $name:ident, $into:ident, $type:ident, |$x:ident| $body:expr) => {
+    ($(#[$doc:meta])* $name:ident, $type:ident, |$x:ident| $body:expr) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug)]
         pub(crate) struct $type;
@@ -79,13 +79,8 @@ macro_rules! function {
         pub(crate) fn $name(values: &mut [f32]) {
             map_in_place($type, values);
         }
-
-        $(#[$doc])*
-        pub(crate) fn $into(input: &[f32], out: &mut [f32]) {
-            map($type, input, out);
-        }
     };
-    ($(#[$doc:meta])* $name:ident, $into:ident, $type:ident { $($parameter:ident),+ }, |$x:ident| $body:expr) => {
+    ($(#[$doc:meta])* $name:ident, $type:ident { $($parameter:ident),+ }, |$x:ident| $body:expr) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug)]
         pub(crate) struct $type {
@@ -105,44 +100,39 @@ macro_rules! function {
         pub(crate) fn $name($($parameter: f32,)+ values: &mut [f32]) {
             map_in_place($type { $($parameter),+ }, values);
         }
-
-        $(#[$doc])*
-        pub(crate) fn $into($($parameter: f32,)+ input: &[f32], out: &mut [f32]) {
-            map($type { $($parameter),+ }, input, out);
-        }
     };
 }
 
 function!(
     /// `e^x`; zero below about -104, infinite above about 88.7.
-    exp, exp_into, Exp, |x| exponential(x)
+    exp, Exp, |x| exponential(x)
 );
 function!(
     /// Natural logarithm; minus infinity at zero, `NaN` below.
-    log, log_into, Log, |x| logarithm(x)
+    log, Log, |x| logarithm(x)
 );
 function!(
     /// Hyperbolic tangent.
-    tanh, tanh_into, Tanh, |x| hyperbolic_tangent(x)
+    tanh, Tanh, |x| hyperbolic_tangent(x)
 );
 function!(
     /// `1 / (1 + e^-x)`.
-    sigmoid, sigmoid_into, Sigmoid, |x| logistic(x)
+    sigmoid, Sigmoid, |x| logistic(x)
 );
 function!(
     /// Error function, `2/sqrt(pi)` times the integral of `e^-t^2` from 0 to `x`.
-    erf, erf_into, Erf, |x| error_function(x)
+    erf, Erf, |x| error_function(x)
 );
 function!(
     /// `x/2 (1 + erf(x / sqrt 2))`.
-    gelu, gelu_into, Gelu, |x| {
+    gelu, Gelu, |x| {
         let half = x * x.constant(0.5);
         half.mul_add(error_function(x * x.constant(std::f32::consts::FRAC_1_SQRT_2)), half)
     }
 );
 function!(
     /// `x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))`, computed as `x sigmoid(2 ..)`, which is the same.
-    gelu_tanh, gelu_tanh_into, GeluTanh, |x| {
+    gelu_tanh, GeluTanh, |x| {
         const TWICE_ROOT: f32 = 1.595_769; // 2 sqrt(2/pi)
         let inner = (x * x).mul_add(x.constant(TWICE_ROOT * 0.044_715), x.constant(TWICE_ROOT));
         x * logistic(x * inner)
@@ -150,11 +140,11 @@ function!(
 );
 function!(
     /// `x sigmoid(x)`, also called swish.
-    silu, silu_into, Silu, |x| x * logistic(x)
+    silu, Silu, |x| x * logistic(x)
 );
 function!(
     /// `log(1 + e^x)`.
-    softplus, softplus_into, Softplus, |x| {
+    softplus, Softplus, |x| {
         // = max(x, 0) + log(1 + e^-|x|), and log(1 + e) = 2 artanh(e / (2 + e)).
         let e = exponential_flushed(-x.abs());
         let s = e / (e + x.constant(2.0));
@@ -163,7 +153,7 @@ function!(
 );
 function!(
     /// `x tanh(log(1 + e^x))`.
-    mish, mish_into, Mish, |x| {
+    mish, Mish, |x| {
         // tanh(log(1 + e)) = n / (n + 2) with n = e (e + 2), which is 1 to the last bit beyond x = 20.
         let e = exponential_flushed(x.at_most(x.constant(20.0)));
         let n = e * (e + x.constant(2.0));
@@ -172,42 +162,42 @@ function!(
 );
 function!(
     /// `x / (1 + |x|)`.
-    softsign, softsign_into, Softsign, |x| x / (x.constant(1.0) + x.abs())
+    softsign, Softsign, |x| x / (x.constant(1.0) + x.abs())
 );
 function!(
     /// `x max(0, min(1, x/6 + 1/2))`.
-    hard_swish, hard_swish_into, HardSwish, |x| {
+    hard_swish, HardSwish, |x| {
         let gate = x.mul_add(x.constant(1.0 / 6.0), x.constant(0.5));
         x * gate.at_least(x.constant(0.0)).at_most(x.constant(1.0))
     }
 );
 function!(
     /// `max(0, x)`, and `NaN` stays `NaN`.
-    relu, relu_into, Relu, |x| x.at_least(x.constant(0.0))
+    relu, Relu, |x| x.at_least(x.constant(0.0))
 );
 function!(
     /// Square root.
-    sqrt, sqrt_into, Sqrt, |x| x.sqrt()
+    sqrt, Sqrt, |x| x.sqrt()
 );
 function!(
     /// `1 / x`.
-    reciprocal, reciprocal_into, Reciprocal, |x| x.constant(1.0) / x
+    reciprocal, Reciprocal, |x| x.constant(1.0) / x
 );
 function!(
     /// Magnitude.
-    abs, abs_into, Abs, |x| x.abs()
+    abs, Abs, |x| x.abs()
 );
 function!(
     /// `-x`.
-    neg, neg_into, Neg, |x| -x
+    neg, Neg, |x| -x
 );
 function!(
     /// Nearest integer, halves to even.
-    round, round_into, Round, |x| x.round()
+    round, Round, |x| x.round()
 );
 function!(
     /// Greatest integer that is not above `x`.
-    floor, floor_into, Floor, |x| {
+    floor, Floor, |x| {
         let rounded = x.round();
         let lowered = rounded.is_greater(x).select(rounded - x.constant(1.0), rounded);
         lowered.with_sign_of(x)
@@ -215,7 +205,7 @@ function!(
 );
 function!(
     /// Smallest integer that is not below `x`.
-    ceil, ceil_into, Ceil, |x| {
+    ceil, Ceil, |x| {
         let rounded = x.round();
         let raised = rounded.is_less(x).select(rounded + x.constant(1.0), rounded);
         raised.with_sign_of(x)
@@ -223,34 +213,34 @@ function!(
 );
 function!(
     /// `x` where positive, else `alpha x`.
-    leaky_relu, leaky_relu_into, LeakyRelu { alpha }, |x| x.is_less(x.constant(0.0)).select(alpha * x, x)
+    leaky_relu, LeakyRelu { alpha }, |x| x.is_less(x.constant(0.0)).select(alpha * x, x)
 );
 function!(
     /// `x` where above `alpha`, else zero.
-    thresholded_relu, thresholded_relu_into, ThresholdedRelu { alpha },
+    thresholded_relu, ThresholdedRelu { alpha },
     |x| x.is_at_most(alpha).select(x.constant(0.0), x)
 );
 function!(
     /// `max(0, min(1, alpha x + beta))`.
-    hard_sigmoid, hard_sigmoid_into, HardSigmoid { alpha, beta },
+    hard_sigmoid, HardSigmoid { alpha, beta },
     |x| x.mul_add(alpha, beta).at_least(x.constant(0.0)).at_most(x.constant(1.0))
 );
 function!(
     /// `min(max, max(min, x))`, and `NaN` stays `NaN`.
-    clip, clip_into, Clip { min, max }, |x| x.at_least(min).at_most(max)
+    clip, Clip { min, max }, |x| x.at_least(min).at_most(max)
 );
 function!(
     /// `x` where positive, else `alpha (e^x - 1)`.
-    elu, elu_into, Elu { alpha }, |x| x.is_less(x.constant(0.0)).select(alpha * exponential_minus_one(x), x)
+    elu, Elu { alpha }, |x| x.is_less(x.constant(0.0)).select(alpha * exponential_minus_one(x), x)
 );
 function!(
     /// `gamma` times `x` where positive, else `gamma alpha (e^x - 1)`.
-    selu, selu_into, Selu { alpha, gamma },
+    selu, Selu { alpha, gamma },
     |x| gamma * x.is_less(x.constant(0.0)).select(alpha * exponential_minus_one(x), x)
 );
 function!(
     /// `x` where positive, else `alpha (e^(x / alpha) - 1)`.
-    celu, celu_into, Celu { alpha },
+    celu, Celu { alpha },
     |x| x.is_less(x.constant(0.0)).select(alpha * exponential_minus_one(x / alpha), x)
 );
 

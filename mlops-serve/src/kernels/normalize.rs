@@ -10,10 +10,7 @@ mod tests;
 
 use pulp::{Simd, WithSimd};
 
-pub(crate) use self::softmax::{
-    exponentiate_row, log_softmax_axis, log_softmax_rows, softmax_axis, softmax_rows, softmax_rows_into,
-    softmax_rows_masked,
-};
+pub(crate) use self::softmax::{exponentiate_row, log_softmax_axis, softmax_axis};
 use crate::kernels::reduce::{Sum, SumSquare, fold_row};
 use crate::kernels::vector::{Unary, Vector, dispatch, map_with};
 

@@ -81,6 +81,7 @@ impl Threads {
     /// Calls `task` once with every number below `tasks`, on the caller and the free workers.
     ///
     /// A panic of a task reaches the caller after the other threads have finished theirs.
+    #[cfg(test)]
     pub(crate) fn run(&self, tasks: usize, task: &(dyn Fn(usize) + Sync)) {
         let next = AtomicUsize::new(0);
         self.run_workers(tasks, &|| {

@@ -227,54 +227,6 @@ fn reduce_row<S: Simd, const MAX: bool>(
     }
 }
 
-/// The mean of every one of `planes` planes of `plane_len` values (NaN for planes without values).
-pub(crate) fn global_average_pool(
-    input: &[f32],
-    planes: usize,
-    plane_len: usize,
-    out: &mut [f32],
-    threads: &Threads,
-) {
-    let single = Threads::single();
-    let threads = if input.len() < PARALLEL_WORK { &single } else { threads };
-    let arch = Arch::new();
-    let together = planes.div_ceil(if threads.count() == 1 { 1 } else { 4 * threads.count() });
-    threads.for_each_chunk_mut(&mut out[..planes], together, |index, out| {
-        let input = &input[index * together * plane_len..][..out.len() * plane_len];
-        arch.dispatch(Means { input, plane_len, out });
-    });
-}
-
-struct Means<'a, 'b> {
-    input: &'a [f32],
-    plane_len: usize,
-    out: &'b mut [f32],
-}
-
-impl WithSimd for Means<'_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        for (index, out) in self.out.iter_mut().enumerate() {
-            let plane = &self.input[index * self.plane_len..][..self.plane_len];
-            let (vectors, rest) = S::as_simd_f32s(plane);
-            let (groups, vectors) = vectors.as_chunks::<4>();
-            let mut sums = [simd.splat_f32s(0.0); 4];
-            for group in groups {
-                for lane in 0..4 {
-                    sums[lane] = simd.add_f32s(sums[lane], group[lane]);
-                }
-            }
-            for &vector in vectors {
-                sums[0] = simd.add_f32s(sums[0], vector);
-            }
-            let sum = simd.add_f32s(simd.add_f32s(sums[0], sums[1]), simd.add_f32s(sums[2], sums[3]));
-            *out = (simd.reduce_sum_f32s(sum) + rest.iter().sum::<f32>()) / self.plane_len as f32;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -356,23 +308,6 @@ mod tests {
                     average_pool(&input, dims, &geometry, out_size, include, &mut out, threads);
                     assert_close(&out, &means, 1e-5, &format!("{geometry:?} {dims:?}"));
                 }
-            }
-        }
-    }
-
-    #[test]
-    fn global_average_agrees_with_plain_loops() {
-        let mut random = Random::new(4);
-        for (planes, len) in [(0, 4), (1, 1), (3, 49), (7, 100), (40, 3333), (5, 64)] {
-            let input = random.values(planes * len);
-            let expected: Vec<f32> = input
-                .chunks(len)
-                .map(|plane| (plane.iter().map(|&value| f64::from(value)).sum::<f64>() / len as f64) as f32)
-                .collect();
-            for threads in [Threads::single(), Threads::new(2).unwrap()] {
-                let mut out = vec![0.0; planes];
-                global_average_pool(&input, planes, len, &mut out, &threads);
-                assert_close(&out, &expected, 1e-5, "mean");
             }
         }
     }

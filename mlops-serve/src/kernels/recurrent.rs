@@ -232,11 +232,6 @@ impl Recurrent {
         })
     }
 
-    /// Number of directions, 1 or 2.
-    pub(crate) fn directions(&self) -> usize {
-        self.directions.len()
-    }
-
     /// Runs the layer over a batch of sequences. `scratch` is kept by the caller between calls.
     ///
     /// # Errors

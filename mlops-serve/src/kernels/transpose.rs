@@ -81,11 +81,6 @@ impl Transpose {
         self.length == 0 || self.dimensions.len() <= 1
     }
 
-    /// Number of values.
-    pub(crate) fn length(&self) -> usize {
-        self.length
-    }
-
     /// Writes the permuted `input` to `out`; both have [`length`](Self::length) values.
     pub(crate) fn run<T: Pod + Send + Sync>(&self, input: &[T], out: &mut [T], threads: &Threads) {
         let (input, out) = (&input[..self.length], &mut out[..self.length]);

@@ -232,11 +232,6 @@ impl<T: TreeNumber> TreeEnsemble<T> {
         self.features
     }
 
-    /// Values in a row of output.
-    pub(crate) fn targets(&self) -> usize {
-        self.targets
-    }
-
     /// Evaluates `rows`, `[n, features]`, to `out`, `[n, targets]`, before any transformation of the scores.
     pub(crate) fn evaluate(&self, rows: &[T], out: &mut [T], threads: &Threads) {
         debug_assert_eq!(rows.len() * self.targets, out.len() * self.features);

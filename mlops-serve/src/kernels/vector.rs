@@ -297,17 +297,6 @@ impl<S: Simd> Mask<S> {
     pub(crate) fn select(self, if_true: Vector<S>, if_false: Vector<S>) -> Vector<S> {
         Vector { simd: self.simd, lanes: self.simd.select_f32s(self.lanes, if_true.lanes, if_false.lanes) }
     }
-
-    #[inline(always)]
-    pub(crate) fn or(self, other: Self) -> Self {
-        Self { simd: self.simd, lanes: self.simd.or_m32s(self.lanes, other.lanes) }
-    }
-
-    /// Whether any lane is true.
-    #[inline(always)]
-    pub(crate) fn any(self) -> bool {
-        self.simd.first_true_m32s(self.lanes) < S::F32_LANES
-    }
 }
 
 impl<S: Simd> Bits<S> {

@@ -144,9 +144,11 @@ pub(crate) enum Attribute {
     Floats(Vec<f32>),
     Ints(Vec<i64>),
     Texts(Vec<String>),
-    Tensors(Vec<HostTensor>),
+    /// Several tensors; no operator takes them.
+    Tensors,
     Graphs(Vec<Graph>),
-    Type(Kind),
+    /// A type; no operator needs it.
+    Type,
 }
 
 macro_rules! typed_attribute {
@@ -261,20 +263,6 @@ impl Graph {
         let made = self.nodes.iter().enumerate();
         made.flat_map(|(index, node)| node.outputs.iter().flatten().map(move |&output| (output, index)))
             .collect()
-    }
-
-    /// Which nodes read each value, one entry for each use; an output of the graph counts as a use by nobody.
-    pub(crate) fn consumers(&self) -> HashMap<ValueId, Vec<Option<usize>>> {
-        let mut consumers: HashMap<ValueId, Vec<Option<usize>>> = HashMap::new();
-        for (index, node) in self.nodes.iter().enumerate() {
-            for value in node.reads() {
-                consumers.entry(value).or_default().push(Some(index));
-            }
-        }
-        for &output in &self.outputs {
-            consumers.entry(output).or_default().push(None);
-        }
-        consumers
     }
 
     /// Drops nodes and constants that no output needs. Returns whether there were any nodes.

@@ -26,6 +26,7 @@ fn apply(activation: Activation, clip: Option<f32>, x: f64) -> f64 {
 }
 
 /// The operators' formulas, one value at a time in f64: outputs, last hidden, last cell.
+#[allow(clippy::needless_range_loop)] // as the formulas have it
 fn oracle(spec: &RecurrentSpec<'_>, input: &RecurrentInput<'_>) -> [Vec<f64>; 3] {
     let (h, n, gates) = (spec.hidden_size, spec.input_size, spec.cell.gates());
     let count = if spec.direction == Direction::Bidirectional { 2 } else { 1 };

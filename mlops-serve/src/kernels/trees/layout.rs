@@ -425,7 +425,8 @@ impl<T: TreeNumber> Walk<T> for &Compact<T> {
         for tree in 0..trees {
             for (block, totals) in blocks.chunks_exact_mut(LANES).enumerate() {
                 let rows = &rows[block * LANES * columns..(block + 1) * LANES * columns];
-                let slots = self.side_by_side([tree; LANES], |lane| &rows[lane * columns..(lane + 1) * columns]);
+                let slots =
+                    self.side_by_side([tree; LANES], |lane| &rows[lane * columns..(lane + 1) * columns]);
                 for (total, slot) in totals.iter_mut().zip(slots) {
                     *total += values[slot as usize];
                 }

@@ -9,6 +9,7 @@ use crate::engine::onnx::proto::{SparseTensorProto, TensorProto, data_type};
 
 /// A constant as it stands in a file.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // there is one for each constant, and they are short-lived
 pub(super) enum Stored {
     Dense(TensorProto),
     Sparse(SparseTensorProto),

@@ -3,7 +3,6 @@
 use mlops_core::{Error, Result};
 
 use super::builder::Scope;
-use super::kind::kind;
 use super::tensor::{tensor, text};
 use crate::engine::onnx::graph::Attribute;
 use crate::engine::onnx::proto::{AttributeProto, attribute_type};
@@ -22,18 +21,14 @@ pub(super) fn attribute(proto: AttributeProto, scope: &mut Scope<'_>) -> Result<
         attribute_type::FLOATS => Attribute::Floats(proto.floats),
         attribute_type::INTS => Attribute::Ints(proto.ints),
         attribute_type::STRINGS => Attribute::Texts(proto.strings.iter().map(text).collect::<Result<_>>()?),
-        attribute_type::TENSORS => Attribute::Tensors(
-            proto.tensors.into_iter().map(|proto| tensor(proto, external)).collect::<Result<_>>()?,
-        ),
+        attribute_type::TENSORS => Attribute::Tensors,
         attribute_type::GRAPHS => Attribute::Graphs(
             proto.graphs.into_iter().map(|proto| scope.subgraph(proto)).collect::<Result<_>>()?,
         ),
         attribute_type::SPARSE_TENSOR => {
             Attribute::Tensor(scope.dense(*proto.sparse_tensor.ok_or_else(missing)?)?.1)
         }
-        attribute_type::TYPE_PROTO => {
-            Attribute::Type(kind(*proto.tp.ok_or_else(missing)?)?.ok_or_else(missing)?)
-        }
+        attribute_type::TYPE_PROTO => Attribute::Type,
         other => {
             return Err(Error::unsupported(format!(
                 "the attribute `{name}` is of a kind ({other}) that is not supported"

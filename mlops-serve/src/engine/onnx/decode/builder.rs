@@ -114,7 +114,7 @@ impl<'a> Scope<'a> {
         }
         let mut kinds = HashMap::new();
         for proto in proto.value_info {
-            if let Some((name, Some(kind))) = value_info(proto).ok() {
+            if let Ok((name, Some(kind))) = value_info(proto) {
                 kinds.insert(name, kind);
             }
         }

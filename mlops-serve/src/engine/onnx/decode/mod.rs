@@ -24,7 +24,6 @@ use super::proto::ModelProto;
 pub(crate) struct Model {
     pub(crate) graph: Graph,
     pub(crate) producer: String,
-    pub(crate) opsets: Vec<(Domain, i64)>,
     pub(crate) metadata: Vec<(String, String)>,
 }
 
@@ -40,7 +39,6 @@ pub(crate) fn decode(bytes: &Bytes, external: &ExternalData) -> Result<Model> {
     Ok(Model {
         graph,
         producer: producer.filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" "),
-        opsets,
         metadata: metadata.map(|e| (e.key.unwrap_or_default(), e.value.unwrap_or_default())).collect(),
     })
 }

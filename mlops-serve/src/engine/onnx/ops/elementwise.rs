@@ -7,7 +7,6 @@ use super::number::{Half, round, widen};
 use super::support::{expanded, zip_in, zip_in_place};
 use super::{Context, Inputs};
 use crate::engine::onnx::tensor::{Data, HostTensor, Shape};
-use crate::engine::onnx::value::Value;
 use crate::kernels::elementwise::{Binary, Broadcast, binary, binary_in_place};
 use crate::kernels::parallel::Threads;
 
@@ -193,9 +192,4 @@ pub(super) fn broadcast_to(tensor: HostTensor, shape: &Shape) -> Result<HostTens
         shape.clone(),
         expanded(shape, tensor.shape(), elements)?
     ))
-}
-
-/// Gives memory back that is needed no more.
-pub(super) fn recycle(tensor: HostTensor, context: &mut Context<'_>) {
-    context.memory.recycle(Value::Tensor(tensor));
 }

@@ -154,6 +154,7 @@ pub(crate) const NEWEST_ONNX: i64 = 28;
 pub(crate) const NEWEST_ML: i64 = 5;
 
 /// Every operator there is, except those that only rewrites use.
+#[cfg(test)]
 pub(crate) fn all() -> impl Iterator<Item = &'static Entry> {
     FAMILIES.iter().copied().flatten().filter(|entry| entry.domain != Domain::Fused)
 }

@@ -36,12 +36,9 @@ pub(super) fn fold_constants(graph: &mut Graph) -> Result<()> {
         let mut context = Context { threads: &threads, memory: &mut memory };
         let limits = Limits { elements: room.min(largest), time: None };
         let run = || operator.run(&mut Inputs::new(&mut inputs), &mut context);
-        let outputs = match limits::within(limits, run) {
-            Ok(outputs) => outputs,
-            Err(_) => {
-                graph.nodes.push(node);
-                continue;
-            }
+        let Ok(outputs) = limits::within(limits, run) else {
+            graph.nodes.push(node);
+            continue;
         };
         let tensors: Option<Vec<_>> = outputs
             .into_iter()

@@ -40,13 +40,12 @@ fn normalised_input(view: &View<'_>, value: Option<ValueId>) -> Option<(ValueId,
     let epsilon = view.scalar(epsilon)?;
     let mean = mean_over_last(view, variance)?;
     let square = view.maker(mean.input(0))?;
-    let base = if square.is("Pow") && view.scalar(square.input(1)) == Some(2.0) {
-        square.input(0)
-    } else if square.is("Mul") && square.input(0) == square.input(1) {
-        square.input(0)
-    } else {
+    let is_power = square.is("Pow") && view.scalar(square.input(1)) == Some(2.0);
+    let is_product = square.is("Mul") && square.input(0) == square.input(1);
+    if !is_power && !is_product {
         return None;
-    };
+    }
+    let base = square.input(0);
     let same = base == division.input(0) || self::centred(view, base) == Some(centred);
     (same && epsilon > 0.0).then_some((centred, epsilon))
 }

@@ -51,7 +51,7 @@ fn same_for_all(inputs: &mut Inputs<'_>, exponent: f64, context: &mut Context<'_
         let square = |values: &mut [f32]| values.iter_mut().for_each(|value| *value *= *value);
         map(inputs, context, &square, &|value| value * value)
     } else if exponent == 3.0 {
-        let cube = |values: &mut [f32]| values.iter_mut().for_each(|value| *value *= *value * *value);
+        let cube = |values: &mut [f32]| values.iter_mut().for_each(|value| *value = *value * *value * *value);
         map(inputs, context, &cube, &double)
     } else if exponent == 0.5 {
         // Unlike a root, the power of minus zero and of minus infinity is positive; neither changes a model.

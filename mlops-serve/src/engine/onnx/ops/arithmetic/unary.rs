@@ -107,11 +107,14 @@ enum Sign {
     Direction,
 }
 
+/// A function of all elements, in place.
+type InPlace = fn(&mut [f32]);
+
 impl Operator for Sign {
     fn run(&self, inputs: &mut Inputs<'_>, context: &mut Context<'_>) -> Result<Outputs> {
         let dtype = inputs.tensor(0)?.dtype();
         if dtype == DType::Fp32 {
-            let (single, double): (fn(&mut [f32]), fn(f64) -> f64) = match self {
+            let (single, double): (InPlace, fn(f64) -> f64) = match self {
                 Self::Magnitude => (math::abs, f64::abs),
                 Self::Negated => (math::neg, f64::negated),
                 Self::Direction => (each!(Number::direction), f64::direction),

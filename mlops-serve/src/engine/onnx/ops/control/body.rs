@@ -56,10 +56,6 @@ impl Body {
         )))
     }
 
-    pub(super) fn inputs(&self) -> &[Option<Kind>] {
-        &self.inputs
-    }
-
     pub(super) fn outputs(&self) -> &[Option<Kind>] {
         &self.outputs
     }

@@ -191,8 +191,8 @@ macro_rules! addable {
         $(impl Addable for $type {
             type Sum = Self;
             fn add(sum: &mut Self, value: Self) {
-                let add: fn(Self, Self) -> Self = $add;
-                *sum = add(*sum, value);
+                const ADD: fn($type, $type) -> $type = $add;
+                *sum = ADD(*sum, value);
             }
             fn done(sums: Vec<Self>) -> Vec<Self> {
                 sums

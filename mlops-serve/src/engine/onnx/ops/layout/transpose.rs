@@ -1,12 +1,13 @@
 //! Dimensions in another order.
 
-use mlops_core::{Error, Result};
+use mlops_core::{DType, Error, Result};
 use smallvec::SmallVec;
 
 use super::view::{View, strides};
 use crate::engine::onnx::ops::{Context, Operator, Outputs, Source, one, support};
-use crate::engine::onnx::tensor::Shape;
+use crate::engine::onnx::tensor::{HostTensor, Shape};
 use crate::engine::onnx::value::Inputs;
+use crate::kernels::transpose::Transpose as Kernel;
 
 /// `Transpose`: dimension `i` of the output is `permutation[i]` of the input; without one, the order is reversed.
 #[derive(Debug)]
@@ -31,9 +32,24 @@ impl Operator for Transpose {
             }
             None => (0..rank).rev().collect(),
         };
+        if data.dtype() == DType::Fp32 {
+            return one(by_kernel(data, &permutation, context)?);
+        }
         let own = strides(data.shape());
         let shape: Shape = permutation.iter().map(|&axis| data.shape()[axis]).collect();
         let strides: SmallVec<[isize; 6]> = permutation.iter().map(|&axis| own[axis]).collect();
         one(View::new(shape, &strides, 0)?.of(data, context.memory)?)
     }
+}
+
+/// The type that most activations have, by the vectorised kernel.
+fn by_kernel(data: HostTensor, permutation: &[usize], context: &mut Context<'_>) -> Result<HostTensor> {
+    let shape: Shape = permutation.iter().map(|&axis| data.shape()[axis]).collect();
+    let kernel = Kernel::new(data.shape(), permutation).map_err(Error::engine)?;
+    if kernel.is_copy() {
+        return data.reshaped(shape);
+    }
+    let mut out = context.memory.floats(data.len());
+    kernel.run(data.elements::<f32>()?, &mut out, context.threads);
+    HostTensor::new(shape, out)
 }

@@ -142,7 +142,7 @@ struct TwoWays {
 }
 
 impl TwoWays {
-    fn new(texts: &[String], ints: Vec<i64>, attributes: &Attributes) -> Result<Box<dyn Operator>> {
+    fn build(texts: &[String], ints: Vec<i64>, attributes: &Attributes) -> Result<Box<dyn Operator>> {
         let default_text = attributes.text("default_string")?.map_or("_Unused", String::as_str);
         let default_int = attributes.int("default_int64", -1)?;
         let (texts, ints) = (HostTensor::vector(texts.to_vec()), HostTensor::vector(ints));
@@ -171,14 +171,14 @@ impl Operator for Mapping {
 pub(super) fn category_mapper(source: &Source<'_>) -> Result<Box<dyn Operator>> {
     let attributes = &source.node.attributes;
     let texts = attributes.texts("cats_strings")?.map_or(&[][..], Vec::as_slice);
-    TwoWays::new(texts, attributes.ints("cats_int64s")?.cloned().unwrap_or_default(), attributes)
+    TwoWays::build(texts, attributes.ints("cats_int64s")?.cloned().unwrap_or_default(), attributes)
 }
 
 pub(super) fn label_encoder(source: &Source<'_>) -> Result<Box<dyn Operator>> {
     let attributes = &source.node.attributes;
     if source.node.opset < 2 {
         let texts = attributes.texts("classes_strings")?.map_or(&[][..], Vec::as_slice);
-        return TwoWays::new(texts, (0..texts.len() as i64).collect(), attributes);
+        return TwoWays::build(texts, (0..texts.len() as i64).collect(), attributes);
     }
     let keys = list(attributes, "keys")?;
     let values = list(attributes, "values")?;

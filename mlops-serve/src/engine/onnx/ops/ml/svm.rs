@@ -374,7 +374,7 @@ impl Pairs {
             for second in first + 1..classes {
                 let decision = work.decisions[pair];
                 let one = 1.0 - logistic(decision * self.slope[pair] + self.offset[pair]);
-                let one = one.max(LEAST).min(1.0 - LEAST);
+                let one = one.clamp(LEAST, 1.0 - LEAST);
                 work.pairwise[first * classes + second] = one;
                 work.pairwise[second * classes + first] = 1.0 - one;
                 pair += 1;

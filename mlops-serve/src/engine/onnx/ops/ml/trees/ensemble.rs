@@ -106,7 +106,7 @@ impl Ensemble {
         match dtype {
             Some(DType::Fp64) => drop(ensemble.doubles.set(lay_out(&description, ensemble.features)?)),
             None if description.double => {
-                drop(ensemble.doubles.set(lay_out(&description, ensemble.features)?))
+                drop(ensemble.doubles.set(lay_out(&description, ensemble.features)?));
             }
             _ => drop(ensemble.floats.set(lay_out(&description, ensemble.features)?)),
         }
