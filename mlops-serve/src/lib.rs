@@ -1,6 +1,7 @@
 //! Serving models inside your own process: engines, executors and fronts.
 //!
-//! * An **engine** computes: `BurnEngine` (feature `cpu`, `wgpu` or `cuda`) runs any [burn](https://burn.dev)
+//! * An **engine** computes: `OnnxEngine` (feature `onnx`) loads any [ONNX](https://onnx.ai) file at run time;
+//!   `BurnEngine` (feature `cpu`, `wgpu` or `cuda`) runs any [burn](https://burn.dev)
 //!   module on a device that is chosen at run time.
 //! * An **executor** turns an engine into a [`Model`](mlops_core::Model): [`Inline`] computes on the calling
 //!   thread, [`OnWorkers`] on threads of its own behind a bounded queue; [`WarmUp`] runs it before the first request.
@@ -36,6 +37,8 @@ let app: axum::Router = Server::new()
 )]
 //!
 //! # Features
+//! * `onnx` (default): ONNX models at run time, on kernels of our own for the processor; no burn is compiled for it.
+//!   With `wgpu` or `cuda` they run on GPUs too.
 //! * `cpu` (default): the burn engine on burn's CPU backend.
 //! * `wgpu`: the burn engine on GPUs by Vulkan, Metal or DirectX 12, and on software Vulkan.
 //! * `cuda`: the burn engine on NVIDIA GPUs. It builds without the CUDA toolkit, but downloads a prebuilt LLVM

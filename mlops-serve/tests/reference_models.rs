@@ -24,7 +24,27 @@ const TOLERANCE: f64 = 1e-4;
 
 #[test]
 fn committed_models_answer_as_onnxruntime_does() {
-    check(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/onnx"));
+    check(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/onnx"), &on_the_processor());
+}
+
+/// A GPU, or software Vulkan. On a device every float is FP32, so a model that computes in FP64 is less exact there.
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+#[test]
+fn committed_models_answer_so_on_every_gpu() {
+    let gpus: Vec<Way> = Device::available()
+        .into_iter()
+        .filter(|available| available.device != Device::Cpu)
+        .map(|available| Way {
+            name: available.to_string(),
+            device: available.device,
+            options: OnnxOptions::new(),
+        })
+        .collect();
+    if gpus.is_empty() {
+        support::skip("there is no GPU and no software Vulkan: scripts/ci-setup installs the latter");
+        return;
+    }
+    check(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/onnx"), &gpus);
 }
 
 #[test]
@@ -36,15 +56,36 @@ fn generated_models_answer_as_onnxruntime_does() {
         support::skip(&format!("there is no Python at {}: scripts/ci-setup installs it", python.display()));
         return;
     }
+    if cfg!(debug_assertions) && std::env::var_os("MLOPS_REFERENCE_MODELS").is_none() {
+        println!("the generated models are checked with --release: without optimisation they take minutes");
+        return;
+    }
     let models = Path::new(env!("CARGO_TARGET_TMPDIR")).join("reference-models");
     let generator = root.join("scripts/reference/generate.py");
     let status = Command::new(python).arg(generator).arg(&models).status().unwrap();
     assert!(status.success(), "the generator of reference models failed: {status}");
-    check(&models);
+    check(&models, &on_the_processor());
+}
+
+/// How a model is run.
+struct Way {
+    name: String,
+    device: Device,
+    options: OnnxOptions,
+}
+
+fn on_the_processor() -> Vec<Way> {
+    let threads = NonZeroUsize::MIN.saturating_add(1);
+    let ways = [
+        ("as written", OnnxOptions::new().without_optimization()),
+        ("optimized", OnnxOptions::new()),
+        ("on two threads", OnnxOptions::new().with_threads(threads)),
+    ];
+    ways.map(|(name, options)| Way { name: name.to_owned(), device: Device::Cpu, options }).into()
 }
 
 /// Runs every case of every model in the folder and prints a table; fails at the end if anything was wrong.
-fn check(root: &Path) {
+fn check(root: &Path, ways: &[Way]) {
     let filter = std::env::var("MLOPS_REFERENCE_MODELS").unwrap_or_default();
     let mut failures = Vec::new();
     let mut count = 0;
@@ -56,7 +97,7 @@ fn check(root: &Path) {
         }
         count += 1;
         let began = Instant::now();
-        let (worst, wrong) = answers(&reference);
+        let (worst, wrong) = answers(&reference, ways);
         let verdict = if wrong.is_empty() { format!("{worst:9.1e}") } else { format!("{:>9}", "WRONG") };
         let seconds = began.elapsed().as_secs_f64();
         println!("{:32} {:5} {verdict} {seconds:8.2}", reference.name, reference.cases.len());
@@ -67,17 +108,11 @@ fn check(root: &Path) {
 }
 
 /// The largest difference over all cases, and everything that is wrong.
-fn answers(reference: &Reference) -> (f64, Vec<String>) {
-    let threads = NonZeroUsize::MIN.saturating_add(1);
-    let ways = [
-        ("as written", OnnxOptions::new().without_optimization()),
-        ("optimized", OnnxOptions::new()),
-        ("on two threads", OnnxOptions::new().with_threads(threads)),
-    ];
+fn answers(reference: &Reference, ways: &[Way]) -> (f64, Vec<String>) {
     let mut worst = 0.0_f64;
     let mut wrong = Vec::new();
-    for (way, options) in ways {
-        let load = || OnnxEngine::load_with(reference.model.clone(), Device::Cpu, &options);
+    for Way { name: way, device, options } in ways {
+        let load = || OnnxEngine::load_with(reference.model.clone(), device.clone(), options);
         let engine = match caught(load) {
             Ok(engine) => engine,
             Err(cause) => {

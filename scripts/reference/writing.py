@@ -60,9 +60,19 @@ def _write_case(default, plain, case, arrays):
     for name, (array, _), (other, _) in zip(names, results, others):
         _require_telling(name, array, case.batch)
         _require_stable(name, array, other)
-    inputs = [_write_tensor(arrays, name, array) for name, array in case.inputs.items()]
+    return {"batch": case.batch, **_write_tensors(arrays, case.inputs, names, results)}
+
+
+def answer_case(session, inputs, arrays):
+    """Writes what a model answers, whatever it is, and gives the case's part of the manifest."""
+    names = [output.name for output in session.get_outputs()]
+    return _write_tensors(arrays, inputs, names, [_as_tensor(value) for value in session.run(names, inputs)])
+
+
+def _write_tensors(arrays, inputs, names, results):
+    inputs = [_write_tensor(arrays, name, array) for name, array in inputs.items()]
     outputs = [_write_tensor(arrays, name, array, keys) for name, (array, keys) in zip(names, results)]
-    return {"batch": case.batch, "inputs": inputs, "outputs": outputs}
+    return {"inputs": inputs, "outputs": outputs}
 
 
 def _as_tensor(value):

@@ -244,6 +244,7 @@ impl<F: Function, T: Target> WithSimd for Apply<'_, F, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::vector::instruction_sets::on_every_instruction_set;
 
     const ALL: [Binary; 9] = [
         Binary::Add,
@@ -296,46 +297,50 @@ mod tests {
 
     #[test]
     fn every_operation_and_broadcast_agrees_with_its_scalar_twin() {
-        for op in ALL {
-            for outer in [1, 2, 5] {
-                for middle in [1, 2, 3, 16, 50, 200] {
-                    for inner in [1, 2, 16, 49] {
-                        let a = data(outer * middle * inner, 3);
-                        let b = data(middle, 77);
-                        let broadcast = Broadcast { outer, middle, inner };
-                        let mut out = vec![9.0; a.len()];
-                        binary(op, &a, &b, broadcast, &mut out);
-                        let mut in_place = a.clone();
-                        binary_in_place(op, &mut in_place, &b, broadcast);
-                        for (i, (&ours, &again)) in out.iter().zip(&in_place).enumerate() {
-                            let exact = scalar(op, a[i], b[i / inner % middle]);
-                            let same = |x: f32| x == exact || (x.is_nan() && exact.is_nan());
-                            assert!(
-                                same(ours) && same(again),
-                                "{op:?} {broadcast:?} [{i}]: {ours} {again} {exact}"
-                            );
+        on_every_instruction_set(|| {
+            for op in ALL {
+                for outer in [1, 2, 5] {
+                    for middle in [1, 2, 3, 16, 50, 200] {
+                        for inner in [1, 2, 16, 49] {
+                            let a = data(outer * middle * inner, 3);
+                            let b = data(middle, 77);
+                            let broadcast = Broadcast { outer, middle, inner };
+                            let mut out = vec![9.0; a.len()];
+                            binary(op, &a, &b, broadcast, &mut out);
+                            let mut in_place = a.clone();
+                            binary_in_place(op, &mut in_place, &b, broadcast);
+                            for (i, (&ours, &again)) in out.iter().zip(&in_place).enumerate() {
+                                let exact = scalar(op, a[i], b[i / inner % middle]);
+                                let same = |x: f32| x == exact || (x.is_nan() && exact.is_nan());
+                                assert!(
+                                    same(ours) && same(again),
+                                    "{op:?} {broadcast:?} [{i}]: {ours} {again} {exact}"
+                                );
+                            }
                         }
                     }
                 }
             }
-        }
+        });
     }
 
     #[test]
     fn broadcasts_are_found_from_shapes() {
-        let of = |a: &[usize], b: &[usize]| Broadcast::of(a, b).map(|b| (b.outer, b.middle, b.inner));
-        assert_eq!(of(&[2, 3], &[2, 3]), Some((1, 6, 1)));
-        assert_eq!(of(&[2, 3, 4], &[4]), Some((6, 4, 1)));
-        assert_eq!(of(&[2, 3, 4], &[3, 4]), Some((2, 12, 1)));
-        assert_eq!(of(&[2, 3, 4], &[3, 1]), Some((2, 3, 4)));
-        assert_eq!(of(&[2, 3, 4], &[1, 3, 1]), Some((2, 3, 4)));
-        assert_eq!(of(&[2, 3, 4], &[2, 1, 1]), Some((1, 2, 12)));
-        assert_eq!(of(&[2, 3, 4], &[]), Some((24, 1, 1)));
-        assert_eq!(of(&[2, 3, 4], &[1, 1, 1, 1]), Some((24, 1, 1)));
-        assert_eq!(of(&[2, 3, 4], &[2, 1, 4]), None);
-        assert_eq!(of(&[2, 1, 4], &[2, 3, 4]), None);
-        assert_eq!(of(&[3, 4], &[2, 3, 4]), None);
-        assert_eq!(of(&[], &[]), Some((1, 1, 1)));
-        assert_eq!(of(&[0, 3], &[3]), Some((0, 3, 1)));
+        on_every_instruction_set(|| {
+            let of = |a: &[usize], b: &[usize]| Broadcast::of(a, b).map(|b| (b.outer, b.middle, b.inner));
+            assert_eq!(of(&[2, 3], &[2, 3]), Some((1, 6, 1)));
+            assert_eq!(of(&[2, 3, 4], &[4]), Some((6, 4, 1)));
+            assert_eq!(of(&[2, 3, 4], &[3, 4]), Some((2, 12, 1)));
+            assert_eq!(of(&[2, 3, 4], &[3, 1]), Some((2, 3, 4)));
+            assert_eq!(of(&[2, 3, 4], &[1, 3, 1]), Some((2, 3, 4)));
+            assert_eq!(of(&[2, 3, 4], &[2, 1, 1]), Some((1, 2, 12)));
+            assert_eq!(of(&[2, 3, 4], &[]), Some((24, 1, 1)));
+            assert_eq!(of(&[2, 3, 4], &[1, 1, 1, 1]), Some((24, 1, 1)));
+            assert_eq!(of(&[2, 3, 4], &[2, 1, 4]), None);
+            assert_eq!(of(&[2, 1, 4], &[2, 3, 4]), None);
+            assert_eq!(of(&[3, 4], &[2, 3, 4]), None);
+            assert_eq!(of(&[], &[]), Some((1, 1, 1)));
+            assert_eq!(of(&[0, 3], &[3]), Some((0, 3, 1)));
+        });
     }
 }

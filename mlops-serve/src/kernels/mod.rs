@@ -9,6 +9,7 @@ pub(crate) mod integer;
 pub(crate) mod math;
 pub(crate) mod normalize;
 pub(crate) mod parallel;
+pub(crate) mod pool;
 pub(crate) mod recurrent;
 pub(crate) mod reduce;
 pub(crate) mod shuffle;

@@ -175,8 +175,8 @@ folding!(Min, f32::INFINITY, Vector::min_or_nan, |accumulator| if accumulator.an
 });
 folding!(Product, 1.0, Mul::mul, |accumulator| accumulator.product());
 
-/// Registers summed one after another before they join the total: bounds the rounding error of long rows.
-const BLOCK: usize = 1024;
+/// Values summed one after another before they join the total: bounds the rounding error of long rows.
+const BLOCK: usize = 16_384;
 
 /// Folds one contiguous row. Four accumulators hide the latency of the additions and keep their errors small.
 #[inline(always)]
@@ -184,7 +184,7 @@ pub(crate) fn fold_row<S: Simd, F: Fold>(simd: S, fold: F, row: &[f32]) -> f32 {
     let start = Vector::splat(simd, F::START);
     let (body, tail) = S::as_simd_f32s(row);
     let mut total = start;
-    for block in body.chunks(BLOCK) {
+    for block in body.chunks(BLOCK / Vector::<S>::LANES) {
         let (groups, rest) = pulp::as_arrays::<4, _>(block);
         let mut accumulators = [start; 4];
         for group in groups {
@@ -279,6 +279,7 @@ fn fold_columns<S: Simd, F: Fold>(simd: S, fold: F, rows: &[f32], inner: usize, 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::vector::instruction_sets::on_every_instruction_set;
 
     fn data(length: usize) -> Vec<f32> {
         let mut state = 88_172_645_463_325_252_u64;
@@ -317,84 +318,94 @@ mod tests {
 
     #[test]
     fn every_kind_agrees_with_f64() {
-        for kind in KINDS {
-            for outer in [1, 3] {
-                for axis in [1, 2, 7, 16, 33, 130, 1000] {
-                    for inner in [1, 2, 5, 16, 40, 64, 100] {
-                        let x = data(outer * axis * inner);
-                        let mut out = vec![f32::NAN; outer * inner];
-                        reduce(kind, &x, axis, inner, &mut out);
-                        for o in 0..outer {
-                            for i in 0..inner {
-                                let column: Vec<f64> =
-                                    (0..axis).map(|a| f64::from(x[(o * axis + a) * inner + i])).collect();
-                                let exact = oracle(kind, &column);
-                                let scale =
-                                    exact.abs().max(if kind == Reduction::Product { 0.0 } else { 1.0 });
-                                let ours = f64::from(out[o * inner + i]);
-                                assert!(
-                                    (ours - exact).abs() <= 2e-5 * scale + 1e-38,
-                                    "{kind:?} {axis} {inner}: {ours} {exact}"
-                                );
+        on_every_instruction_set(|| {
+            for kind in KINDS {
+                for outer in [1, 3] {
+                    for axis in [1, 2, 7, 16, 33, 130, 1000] {
+                        for inner in [1, 2, 5, 16, 40, 64, 100] {
+                            let x = data(outer * axis * inner);
+                            let mut out = vec![f32::NAN; outer * inner];
+                            reduce(kind, &x, axis, inner, &mut out);
+                            for o in 0..outer {
+                                for i in 0..inner {
+                                    let column: Vec<f64> =
+                                        (0..axis).map(|a| f64::from(x[(o * axis + a) * inner + i])).collect();
+                                    let exact = oracle(kind, &column);
+                                    let scale =
+                                        exact.abs().max(if kind == Reduction::Product { 0.0 } else { 1.0 });
+                                    let ours = f64::from(out[o * inner + i]);
+                                    assert!(
+                                        (ours - exact).abs() <= 2e-5 * scale + 1e-38,
+                                        "{kind:?} {axis} {inner}: {ours} {exact}"
+                                    );
+                                }
                             }
                         }
                     }
                 }
             }
-        }
+        });
     }
 
     #[test]
     fn long_sums_keep_their_digits() {
-        let x = vec![0.1; 10_000_000];
-        let mut out = [0.0];
-        reduce(Reduction::Sum, &x, x.len(), 1, &mut out);
-        assert!((f64::from(out[0]) / (f64::from(0.1f32) * 1e7) - 1.0).abs() < 1e-5, "{}", out[0]);
+        on_every_instruction_set(|| {
+            let x = vec![0.1; 10_000_000];
+            let mut out = [0.0];
+            reduce(Reduction::Sum, &x, x.len(), 1, &mut out);
+            assert!((f64::from(out[0]) / (f64::from(0.1f32) * 1e7) - 1.0).abs() < 5e-5, "{}", out[0]);
+        });
     }
 
     #[test]
     fn nothing_to_reduce_gives_the_start() {
-        for (kind, start) in
-            [(Reduction::Sum, 0.0), (Reduction::Product, 1.0), (Reduction::Max, f32::NEG_INFINITY)]
-        {
-            let mut out = [5.0; 3];
-            reduce(kind, &[], 0, 3, &mut out);
-            assert_eq!(out, [start; 3]);
-        }
-        let mut out = [5.0];
-        reduce(Reduction::Mean, &[], 0, 1, &mut out);
-        assert!(out[0].is_nan());
+        on_every_instruction_set(|| {
+            for (kind, start) in
+                [(Reduction::Sum, 0.0), (Reduction::Product, 1.0), (Reduction::Max, f32::NEG_INFINITY)]
+            {
+                let mut out = [5.0; 3];
+                reduce(kind, &[], 0, 3, &mut out);
+                assert_eq!(out, [start; 3]);
+            }
+            let mut out = [5.0];
+            reduce(Reduction::Mean, &[], 0, 1, &mut out);
+            assert!(out[0].is_nan());
+        });
     }
 
     #[test]
     fn extremes_pass_nan_on_from_any_place() {
-        for length in [1, 15, 16, 17, 64, 100] {
-            for place in 0..length {
-                let mut x = data(length);
-                x[place] = f32::NAN;
-                for kind in [Reduction::Max, Reduction::Min] {
-                    let mut out = [0.0];
-                    reduce(kind, &x, length, 1, &mut out);
-                    assert!(out[0].is_nan(), "{kind:?} {length} {place}");
+        on_every_instruction_set(|| {
+            for length in [1, 15, 16, 17, 64, 100] {
+                for place in 0..length {
+                    let mut x = data(length);
+                    x[place] = f32::NAN;
+                    for kind in [Reduction::Max, Reduction::Min] {
+                        let mut out = [0.0];
+                        reduce(kind, &x, length, 1, &mut out);
+                        assert!(out[0].is_nan(), "{kind:?} {length} {place}");
+                    }
+                    let mut position = [0];
+                    argmax_rows(&x, length, false, &mut position);
+                    assert_eq!(position[0], place as i64);
                 }
-                let mut position = [0];
-                argmax_rows(&x, length, false, &mut position);
-                assert_eq!(position[0], place as i64);
             }
-        }
+        });
     }
 
     #[test]
     fn positions_of_extremes_choose_among_equals() {
-        let x = [1.0, 3.0, 2.0, 3.0, -1.0, 5.0, -1.0, 0.0];
-        let mut out = [0; 2];
-        argmax_rows(&x, 4, false, &mut out);
-        assert_eq!(out, [1, 1]);
-        argmax_rows(&x, 4, true, &mut out);
-        assert_eq!(out, [3, 1]);
-        argmin_rows(&x, 4, false, &mut out);
-        assert_eq!(out, [0, 0]);
-        argmin_rows(&x, 4, true, &mut out);
-        assert_eq!(out, [0, 2]);
+        on_every_instruction_set(|| {
+            let x = [1.0, 3.0, 2.0, 3.0, -1.0, 5.0, -1.0, 0.0];
+            let mut out = [0; 2];
+            argmax_rows(&x, 4, false, &mut out);
+            assert_eq!(out, [1, 1]);
+            argmax_rows(&x, 4, true, &mut out);
+            assert_eq!(out, [3, 1]);
+            argmin_rows(&x, 4, false, &mut out);
+            assert_eq!(out, [0, 0]);
+            argmin_rows(&x, 4, true, &mut out);
+            assert_eq!(out, [0, 2]);
+        });
     }
 }

@@ -3,6 +3,8 @@
 //! With AVX-512 these are a few permutations of vectors; elsewhere plain loops, which the compiler does what it can
 //! with.
 
+#![expect(clippy::needless_range_loop, reason = "blocks of registers read best by index")]
+
 use pulp::Simd;
 
 /// Values moved at a time.
@@ -102,6 +104,57 @@ pub(crate) fn interleave<S: Simd, const STEPS: usize>(
     }
 }
 
+/// Swaps rows and columns.
+#[inline(always)]
+pub(crate) fn transpose<S: Simd>(simd: S, rows: &mut [[f32; STEP]; STEP]) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(v4) = avx512(simd) {
+        use std::arch::x86_64::{__m512, __m512d};
+
+        let isa = v4.avx512f;
+        let mut a = [isa._mm512_setzero_ps(); STEP];
+        let mut b = a;
+        for row in 0..STEP {
+            a[row] = pulp::cast::<[f32; STEP], __m512>(rows[row]);
+        }
+        // Swap within pairs of rows, then pairs of pairs, then quarters of vectors.
+        for row in 0..STEP / 2 {
+            b[2 * row] = isa._mm512_unpacklo_ps(a[2 * row], a[2 * row + 1]);
+            b[2 * row + 1] = isa._mm512_unpackhi_ps(a[2 * row], a[2 * row + 1]);
+        }
+        for block in 0..4 {
+            for side in 0..2 {
+                let low = pulp::cast::<__m512, __m512d>(b[4 * block + side]);
+                let high = pulp::cast::<__m512, __m512d>(b[4 * block + 2 + side]);
+                a[4 * block + 2 * side] = pulp::cast(isa._mm512_unpacklo_pd(low, high));
+                a[4 * block + 2 * side + 1] = pulp::cast(isa._mm512_unpackhi_pd(low, high));
+            }
+        }
+        for column in 0..4 {
+            for half in 0..2 {
+                let (upper, lower) = (a[8 * half + column], a[8 * half + 4 + column]);
+                b[8 * half + column] = isa._mm512_shuffle_f32x4::<0b10_00_10_00>(upper, lower);
+                b[8 * half + 4 + column] = isa._mm512_shuffle_f32x4::<0b11_01_11_01>(upper, lower);
+            }
+        }
+        for column in 0..8 {
+            a[column] = isa._mm512_shuffle_f32x4::<0b10_00_10_00>(b[column], b[8 + column]);
+            a[8 + column] = isa._mm512_shuffle_f32x4::<0b11_01_11_01>(b[column], b[8 + column]);
+        }
+        for row in 0..STEP {
+            rows[row] = pulp::cast(a[row]);
+        }
+        return;
+    }
+    for row in 1..STEP {
+        for column in 0..row {
+            let value = rows[row][column];
+            rows[row][column] = rows[column][row];
+            rows[column][row] = value;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,6 +171,14 @@ mod tests {
             check::<S, 2, 32>(simd);
             check::<S, 3, 48>(simd);
             check::<S, 4, 64>(simd);
+            let mut rows: [[f32; STEP]; STEP] =
+                std::array::from_fn(|row| std::array::from_fn(|column| (row * 100 + column) as f32));
+            transpose(simd, &mut rows);
+            for (row, values) in rows.iter().enumerate() {
+                for (column, &value) in values.iter().enumerate() {
+                    assert_eq!(value, (column * 100 + row) as f32, "row {row}, column {column}");
+                }
+            }
         }
     }
 

@@ -3,8 +3,12 @@
 //! Dimensions that stay neighbours are merged first. What remains is either runs of values that move as a whole, or a
 //! transposition of two dimensions (the one that is contiguous before, and the one that is after) repeated over the others.
 
+mod square;
+
+use pulp::bytemuck::{NoUninit, Pod, cast_slice, cast_slice_mut};
 use pulp::{Simd, WithSimd};
 
+use self::square::transpose_square;
 use crate::kernels::parallel::Threads;
 use crate::kernels::vector::dispatch;
 
@@ -39,7 +43,10 @@ impl Transpose {
             match found.get_mut(from) {
                 Some(found) if !*found => *found = true,
                 _ => {
-                    return Err(format!("{permutation:?} is not a permutation of {} dimensions", shape.len()));
+                    return Err(format!(
+                        "{permutation:?} is not a permutation of {} dimensions",
+                        shape.len()
+                    ));
                 }
             }
         }
@@ -80,8 +87,17 @@ impl Transpose {
     }
 
     /// Writes the permuted `input` to `out`; both have [`length`](Self::length) values.
-    pub(crate) fn run<T: Copy + Send + Sync>(&self, input: &[T], out: &mut [T], threads: &Threads) {
+    pub(crate) fn run<T: Pod + Send + Sync>(&self, input: &[T], out: &mut [T], threads: &Threads) {
         let (input, out) = (&input[..self.length], &mut out[..self.length]);
+        // Words of 4 bytes are moved by registers, whatever they mean.
+        if size_of::<T>() == 4 && align_of::<T>() == 4 {
+            self.permute::<f32>(cast_slice(input), cast_slice_mut(out), threads);
+        } else {
+            self.permute(input, out, threads);
+        }
+    }
+
+    fn permute<T: Pod + Send + Sync>(&self, input: &[T], out: &mut [T], threads: &Threads) {
         let Some((&first, rest)) = self.dimensions.split_first().filter(|_| !self.is_copy()) else {
             out.copy_from_slice(input);
             return;
@@ -107,16 +123,16 @@ struct Permute<'a, T> {
     out: &'a mut [T],
 }
 
-impl<T: Copy> WithSimd for Permute<'_, T> {
+impl<T: Pod> WithSimd for Permute<'_, T> {
     type Output = ();
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
+    fn with_simd<S: Simd>(self, simd: S) {
         let Self { first, rest, input, out } = self;
         match rest {
             [last] if last.stride == 1 => {
                 move_runs(first, last.size, input, out);
             }
-            [last] => transpose(first, *last, last.size, input, out),
+            [last] => transpose(simd, first, *last, last.size, input, out),
             [middle @ .., last] if last.stride == 1 => {
                 for_each_offset(first, middle, &mut |dimension, from, to| {
                     move_runs(dimension, last.size, &input[from..], &mut out[to * last.size..]);
@@ -134,7 +150,7 @@ impl<T: Copy> WithSimd for Permute<'_, T> {
                 let mut counters = vec![0; others.len()];
                 let (mut from, mut to) = (0, 0);
                 loop {
-                    transpose(all[row], *last, distance, &input[from..], &mut out[to..]);
+                    transpose(simd, all[row], *last, distance, &input[from..], &mut out[to..]);
                     // The next of the others, as a car counts its miles.
                     let mut number = others.len();
                     loop {
@@ -202,13 +218,14 @@ fn move_runs<T: Copy>(dimension: Dimension, run: usize, input: &[T], out: &mut [
     }
 }
 
-/// Side of the square that is transposed at once.
-const TILE: usize = 16;
+/// Side of the square that is transposed at once where registers do not do it.
+const TILE: usize = 8;
 
 /// Writes the `columns` rows of `rows` values each, `stride` apart, to the columns of `out`, whose rows are `distance` apart:
 /// `out[i * distance + j] = input[i + j * stride]`. For callers that are dispatched already.
 #[inline(always)]
-pub(crate) fn transpose_matrix<T: Copy>(
+pub(crate) fn transpose_matrix<S: Simd, T: Pod>(
+    simd: S,
     input: &[T],
     rows: usize,
     columns: usize,
@@ -216,27 +233,44 @@ pub(crate) fn transpose_matrix<T: Copy>(
     out: &mut [T],
     distance: usize,
 ) {
-    transpose(Dimension { size: rows, stride: 1 }, Dimension { size: columns, stride }, distance, input, out);
+    let (row, column) = (Dimension { size: rows, stride: 1 }, Dimension { size: columns, stride });
+    transpose(simd, row, column, distance, input, out);
 }
 
 /// `out[i * distance + j] = input[i + j * column.stride]` for `i` in `row` and `j` in `column`.
 #[inline(always)]
-fn transpose<T: Copy>(row: Dimension, column: Dimension, distance: usize, input: &[T], out: &mut [T]) {
+fn transpose<S: Simd, T: Pod>(
+    simd: S,
+    row: Dimension,
+    column: Dimension,
+    distance: usize,
+    input: &[T],
+    out: &mut [T],
+) {
     match column.size {
         2 => return interleave::<T, 2>(row.size, column.stride, distance, input, out),
         3 => return interleave::<T, 3>(row.size, column.stride, distance, input, out),
         4 => return interleave::<T, 4>(row.size, column.stride, distance, input, out),
         _ => {}
     }
-    let (rows, columns) = (row.size / TILE * TILE, column.size / TILE * TILE);
-    for i in (0..rows).step_by(TILE) {
-        for j in (0..columns).step_by(TILE) {
-            transpose_tile(
-                column.stride,
-                distance,
-                &input[i + j * column.stride..],
-                &mut out[i * distance + j..],
-            );
+    match row.size {
+        2 => return deinterleave::<T, 2>(column, distance, input, out),
+        3 => return deinterleave::<T, 3>(column, distance, input, out),
+        4 => return deinterleave::<T, 4>(column, distance, input, out),
+        _ => {}
+    }
+    let side = if as_words(&[T::zeroed()]).is_some() && S::F32_LANES >= 8 { S::F32_LANES } else { TILE };
+    let (rows, columns) = (row.size / side * side, column.size / side * side);
+    for i in (0..rows).step_by(side) {
+        for j in (0..columns).step_by(side) {
+            let (input, out) = (&input[i + j * column.stride..], &mut out[i * distance + j..]);
+            if let (true, Some(input)) = (S::F32_LANES >= 8, as_words(input)) {
+                if let Some(out) = as_words_mut(out) {
+                    transpose_square(simd, input, column.stride, out, distance);
+                }
+            } else {
+                transpose_tile(column.stride, distance, input, out);
+            }
         }
     }
     for i in 0..row.size {
@@ -246,6 +280,18 @@ fn transpose<T: Copy>(row: Dimension, column: Dimension, distance: usize, input:
             *out = input[i + j * column.stride];
         }
     }
+}
+
+/// The values as words of 4 bytes, if they are.
+#[inline(always)]
+fn as_words<T: NoUninit>(values: &[T]) -> Option<&[f32]> {
+    (size_of::<T>() == 4 && align_of::<T>() == 4).then(|| cast_slice(values))
+}
+
+/// Like [`as_words`].
+#[inline(always)]
+fn as_words_mut<T: Pod>(values: &mut [T]) -> Option<&mut [f32]> {
+    if size_of::<T>() == 4 && align_of::<T>() == 4 { Some(cast_slice_mut(values)) } else { None }
 }
 
 /// [`transpose`] of few columns.
@@ -258,10 +304,42 @@ fn interleave<T: Copy, const COLUMNS: usize>(
     out: &mut [T],
 ) {
     let columns: [&[T]; COLUMNS] = std::array::from_fn(|j| &input[j * stride..][..rows]);
+    if distance == COLUMNS {
+        for (i, out) in out.as_chunks_mut::<COLUMNS>().0.iter_mut().take(rows).enumerate() {
+            *out = std::array::from_fn(|j| columns[j][i]);
+        }
+        return;
+    }
     for i in 0..rows {
         let out = &mut out[i * distance..][..COLUMNS];
         for (out, column) in out.iter_mut().zip(&columns) {
             *out = column[i];
+        }
+    }
+}
+
+/// [`transpose`] of few rows.
+#[inline(always)]
+fn deinterleave<T: Copy, const ROWS: usize>(column: Dimension, distance: usize, input: &[T], out: &mut [T]) {
+    let mut parts = out.chunks_mut(distance);
+    let mut rows: [&mut [T]; ROWS] = std::array::from_fn(|_| parts.next().unwrap_or_default());
+    if column.stride == ROWS {
+        for row in &mut rows {
+            if row.len() < column.size {
+                return;
+            }
+            *row = &mut std::mem::take(row)[..column.size];
+        }
+        for (j, values) in input.as_chunks::<ROWS>().0.iter().take(column.size).enumerate() {
+            for (row, &value) in rows.iter_mut().zip(values) {
+                row[j] = value;
+            }
+        }
+        return;
+    }
+    for (i, row) in rows.into_iter().enumerate() {
+        for (j, out) in row[..column.size].iter_mut().enumerate() {
+            *out = input[i + j * column.stride];
         }
     }
 }
@@ -284,6 +362,7 @@ fn transpose_tile<T: Copy>(stride: usize, distance: usize, input: &[T], out: &mu
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::vector::instruction_sets::on_every_instruction_set;
 
     fn oracle<T: Copy>(shape: &[usize], permutation: &[usize], input: &[T]) -> Vec<T> {
         let out_shape: Vec<usize> = permutation.iter().map(|&p| shape[p]).collect();
@@ -316,7 +395,7 @@ mod tests {
         all
     }
 
-    fn check<T: Copy + Send + Sync + PartialEq + std::fmt::Debug>(
+    fn check<T: Pod + Send + Sync + PartialEq + std::fmt::Debug>(
         shape: &[usize],
         threads: &Threads,
         make: impl Fn(usize) -> T,
@@ -336,52 +415,60 @@ mod tests {
 
     #[test]
     fn every_permutation_of_many_shapes_agrees() {
-        let shapes: [&[usize]; 14] = [
-            &[],
-            &[5],
-            &[0, 3],
-            &[1, 1],
-            &[3, 4],
-            &[37, 50],
-            &[16, 32],
-            &[2, 3, 4],
-            &[5, 1, 33],
-            &[17, 19, 20],
-            &[2, 3, 5, 7],
-            &[1, 20, 2, 34],
-            &[3, 16, 16, 2],
-            &[2, 3, 2, 5, 3],
-        ];
-        let single = Threads::single();
-        for shape in shapes {
-            check(shape, &single, |i| i as u32);
-            check(shape, &single, |i| i as u8);
-            check(shape, &single, |i| i as u16);
-            check(shape, &single, |i| i as u64);
-        }
+        on_every_instruction_set(|| {
+            let shapes: [&[usize]; 14] = [
+                &[],
+                &[5],
+                &[0, 3],
+                &[1, 1],
+                &[3, 4],
+                &[37, 50],
+                &[16, 32],
+                &[2, 3, 4],
+                &[5, 1, 33],
+                &[17, 19, 20],
+                &[2, 3, 5, 7],
+                &[1, 20, 2, 34],
+                &[3, 16, 16, 2],
+                &[2, 3, 2, 5, 3],
+            ];
+            let single = Threads::single();
+            for shape in shapes {
+                check(shape, &single, |i| i as u32);
+                check(shape, &single, |i| i as u8);
+                check(shape, &single, |i| i as u16);
+                check(shape, &single, |i| i as u64);
+            }
+        });
     }
 
     #[test]
     fn threads_share_large_tensors() {
-        let threads = Threads::new(3).unwrap();
-        check(&[70, 3, 1000], &threads, |i| i as u32);
-        check(&[7, 130, 17, 20], &threads, |i| i as u32);
+        on_every_instruction_set(|| {
+            let threads = Threads::new(3).unwrap();
+            check(&[70, 3, 1000], &threads, |i| i as u32);
+            check(&[7, 130, 17, 20], &threads, |i| i as u32);
+        });
     }
 
     #[test]
     fn neighbours_are_merged() {
-        let plan = |shape: &[usize], permutation: &[usize]| Transpose::new(shape, permutation).unwrap();
-        assert!(plan(&[2, 3, 4], &[0, 1, 2]).is_copy());
-        assert!(plan(&[2, 1, 4], &[1, 0, 2]).is_copy());
-        assert!(plan(&[0, 3, 4], &[2, 1, 0]).is_copy());
-        assert_eq!(plan(&[2, 3, 4, 5], &[2, 3, 0, 1]), plan(&[6, 20], &[1, 0]));
+        on_every_instruction_set(|| {
+            let plan = |shape: &[usize], permutation: &[usize]| Transpose::new(shape, permutation).unwrap();
+            assert!(plan(&[2, 3, 4], &[0, 1, 2]).is_copy());
+            assert!(plan(&[2, 1, 4], &[1, 0, 2]).is_copy());
+            assert!(plan(&[0, 3, 4], &[2, 1, 0]).is_copy());
+            assert_eq!(plan(&[2, 3, 4, 5], &[2, 3, 0, 1]), plan(&[6, 20], &[1, 0]));
+        });
     }
 
     #[test]
     fn what_is_no_permutation_is_refused() {
-        assert!(Transpose::new(&[2, 3], &[0, 0]).is_err());
-        assert!(Transpose::new(&[2, 3], &[0, 2]).is_err());
-        assert!(Transpose::new(&[2, 3], &[0]).is_err());
-        assert!(Transpose::new(&[usize::MAX, 3], &[0, 1]).is_err());
+        on_every_instruction_set(|| {
+            assert!(Transpose::new(&[2, 3], &[0, 0]).is_err());
+            assert!(Transpose::new(&[2, 3], &[0, 2]).is_err());
+            assert!(Transpose::new(&[2, 3], &[0]).is_err());
+            assert!(Transpose::new(&[usize::MAX, 3], &[0, 1]).is_err());
+        });
     }
 }

@@ -11,7 +11,35 @@ use pulp::{Arch, Simd, WithSimd};
 /// Runs `kernel` compiled for the best instruction set of this processor.
 #[inline(always)]
 pub(crate) fn dispatch<K: WithSimd>(kernel: K) -> K::Output {
+    #[cfg(test)]
+    if let Some(arch) = instruction_sets::FORCED.get() {
+        return arch.dispatch(kernel);
+    }
     Arch::new().dispatch(kernel)
+}
+
+/// Other instruction sets than the best, for tests.
+#[cfg(test)]
+pub(crate) mod instruction_sets {
+    use std::cell::Cell;
+
+    use pulp::Arch;
+
+    thread_local! {
+        pub(super) static FORCED: Cell<Option<Arch>> = const { Cell::new(None) };
+    }
+
+    /// Calls `test` once with every instruction set this processor has; this thread's kernels then use that one.
+    pub(crate) fn on_every_instruction_set(test: impl Fn()) {
+        let mut all = vec![Arch::Scalar, Arch::new()];
+        #[cfg(target_arch = "x86_64")]
+        all.extend(pulp::x86::V3::try_new().map(Arch::V3));
+        for arch in all {
+            FORCED.set(Some(arch));
+            test();
+            FORCED.set(None);
+        }
+    }
 }
 
 /// One register of `f32` lanes.
@@ -165,13 +193,38 @@ impl<S: Simd> Vector<S> {
     /// The smaller of each pair; `NaN` where `self` is `NaN`, and where only `bound` is, either.
     #[inline(always)]
     pub(crate) fn at_most(self, bound: Self) -> Self {
+        if SECOND_IF_NAN && !S::IS_SCALAR {
+            return Self { simd: self.simd, lanes: self.simd.min_f32s(bound.lanes, self.lanes) };
+        }
         self.is_greater(bound).select(bound, self)
     }
 
     /// The larger of each pair; `NaN` where `self` is `NaN`, and where only `bound` is, `self`.
     #[inline(always)]
     pub(crate) fn at_least(self, bound: Self) -> Self {
+        if SECOND_IF_NAN && !S::IS_SCALAR {
+            return Self { simd: self.simd, lanes: self.simd.max_f32s(bound.lanes, self.lanes) };
+        }
         self.is_less(bound).select(bound, self)
+    }
+
+    /// `self * 2^exponent`, rounded once, if the processor has an instruction for that. The exponents are integers.
+    #[inline(always)]
+    pub(crate) fn scaled(self, exponent: Self) -> Option<Self> {
+        #[cfg(target_arch = "x86_64")]
+        {
+            let simd = same_type::<S, pulp::x86::V4>(self.simd)?;
+            let value = same_type::<S::f32s, pulp::f32x16>(self.lanes)?;
+            let exponent = same_type::<S::f32s, pulp::f32x16>(exponent.lanes)?;
+            let scaled: pulp::f32x16 =
+                pulp::cast(simd.avx512f._mm512_scalef_ps(pulp::cast(value), pulp::cast(exponent)));
+            Some(Self { simd: self.simd, lanes: same_type(scaled)? })
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        {
+            let _ = exponent;
+            None
+        }
     }
 
     /// The smaller of each pair; `NaN` where either is.
@@ -283,6 +336,16 @@ impl<S: Simd> Bits<S> {
             lanes: self.simd.wrapping_dyn_shr_u32s(self.lanes, self.simd.splat_u32s(places)),
         }
     }
+}
+
+/// Whether `minimum(a, b)` and `maximum(a, b)` of registers give `b` if either is `NaN`, as the SSE family does.
+const SECOND_IF_NAN: bool = cfg!(any(target_arch = "x86", target_arch = "x86_64"));
+
+/// `value` as the type that it has. The compiler knows the answer for each instruction set.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub(crate) fn same_type<From: Copy + 'static, To: Copy + 'static>(value: From) -> Option<To> {
+    (&value as &dyn std::any::Any).downcast_ref().copied()
 }
 
 #[inline(always)]

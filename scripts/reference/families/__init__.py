@@ -4,6 +4,7 @@ from . import (
     bert,
     boosting,
     detector,
+    digits,
     distilbert,
     efficientnet,
     gpt2,
@@ -22,6 +23,7 @@ from . import (
 
 FAMILIES = {
     "mlp": mlp.models,
+    "digits": digits.models,
     "resnet": resnet.models,
     "mobilenet": mobilenet.models,
     "efficientnet": efficientnet.models,

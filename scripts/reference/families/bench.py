@@ -6,7 +6,7 @@ from onnxmltools.convert.common.data_types import FloatTensorType
 
 from reference import Reference
 
-from . import bert, mlp, mobilenet, recurrent, resnet
+from . import bert, digits, mlp, mobilenet, recurrent, resnet
 from .inputs import float_cases, image_cases
 from .tabular import Table
 
@@ -20,6 +20,7 @@ def models(_size):
     widths = [256, 1024, 1024, 1024, 10]
     model = mlp.perceptron("heavy_mlp", widths)
     yield Reference("heavy_mlp", "256, three times 1024, 10", model, float_cases("heavy_mlp", BATCHES, widths[0]))
+    yield from digits.models("full")
     model = resnet.resnet("resnet18", resnet.RESNET18)
     yield Reference("resnet18", "pictures of 224 by 224", model, image_cases("resnet18", PICTURES))
     model = mobilenet.mobilenet_v2("mobilenet_v2", mobilenet.FULL)

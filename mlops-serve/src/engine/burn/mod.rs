@@ -1,4 +1,22 @@
 //! Any [burn](https://burn.dev) module as an [`Engine`].
+//!
+//! # GPUs and their first calls
+//! A GPU compiles kernels for what it is asked to compute, and measures variants of them to keep the fastest: the first
+//! call of a shape takes seconds, the next ones their time. So run [`warm_up`](crate::EngineExt::warm_up) with the
+//! batch sizes to come before the model is ready, or give [`Workers`](crate::Workers) the warm-up.
+//!
+//! What was compiled and measured is kept for the life of the process. To keep it on disk, turn burn's own feature
+//! `persistence` on in your application (`burn = { version = "0.22", features = ["persistence"] }`; it brings a
+//! database along, which is why no feature here does), and say where in a file `cubecl.toml` in the directory the
+//! application runs in, or in one above it:
+//!
+//! ```toml
+//! [environment]
+//! path = { directory = "/var/cache/my-application" }
+//! ```
+//!
+//! `CUBECL_AUTOTUNE_LEVEL=minimal` in the environment of the process shortens the measuring, where that matters more
+//! than the fastest kernel.
 
 mod convert;
 mod open;

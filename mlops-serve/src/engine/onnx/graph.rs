@@ -246,6 +246,11 @@ impl Graph {
         self.constants.get(&id?)
     }
 
+    /// The elements of the largest constant.
+    pub(crate) fn largest_constant(&self) -> usize {
+        self.constants.values().map(HostTensor::len).max().unwrap_or(0)
+    }
+
     /// The name the file gives to a value.
     pub(crate) fn value_name(&self, id: ValueId) -> &Arc<str> {
         &self.values[id.0].name

@@ -1,9 +1,13 @@
 //! Any [ONNX](https://onnx.ai) model as an [`Engine`], loaded at run time.
+//!
+#![doc = include_str!("../../../docs/onnx-operators.md")]
 
+pub mod compress;
 mod decode;
 #[cfg(feature = "burn")]
 mod device;
 mod graph;
+mod limits;
 mod memory;
 #[cfg(test)]
 mod node_tests;
@@ -28,6 +32,7 @@ use crate::engine::Device;
 use crate::kernels::parallel::Threads;
 use decode::ExternalData;
 use graph::{Graph, Kind, Length};
+use limits::Limits;
 pub use options::OnnxOptions;
 use plan::{Plan, Timeline, Workspace};
 use tensor::{HostTensor, Shape};
@@ -60,6 +65,7 @@ pub struct OnnxEngine {
     output_names: Vec<Arc<str>>,
     plan: Plan,
     threads: Threads,
+    limits: Limits,
     workspaces: Mutex<Vec<Workspace>>,
 }
 
@@ -100,6 +106,11 @@ impl OnnxEngine {
     }
 
     fn new(bytes: &Bytes, external: &ExternalData, device: Device, options: &OnnxOptions) -> Result<Self> {
+        let limits = Limits { time: None, ..options.limits() };
+        limits::within(limits, || Self::build(bytes, external, device, options))
+    }
+
+    fn build(bytes: &Bytes, external: &ExternalData, device: Device, options: &OnnxOptions) -> Result<Self> {
         let decode::Model { mut graph, producer, metadata, .. } = decode::decode(bytes, external)?;
         let missing = ops::missing(&graph);
         if !missing.is_empty() {
@@ -139,6 +150,7 @@ impl OnnxEngine {
             output_names,
             plan,
             threads,
+            limits: options.limits(),
             workspaces: Mutex::default(),
         })
     }
@@ -177,6 +189,10 @@ impl OnnxEngine {
     }
 
     fn compute(&self, inputs: &Tensors, timeline: Option<&mut Timeline>) -> Result<Tensors> {
+        limits::within(self.limits, || self.compute_within(inputs, timeline))
+    }
+
+    fn compute_within(&self, inputs: &Tensors, timeline: Option<&mut Timeline>) -> Result<Tensors> {
         let mut values = Vec::with_capacity(self.input_names.len());
         for name in &self.input_names {
             values.push(Value::Tensor(HostTensor::try_from(inputs.require(name)?)?));
@@ -241,19 +257,35 @@ fn read_back(mut outputs: Vec<Value>) -> Result<Vec<Value>> {
     Ok(outputs)
 }
 
-/// Whether the file says of every output which type and shape it has.
+/// Whether the file says of every output which type and shape it has, and may be believed: where inputs have open
+/// dimensions, an output without any is doubtful.
 fn declares_outputs(graph: &Graph) -> bool {
-    graph
-        .outputs
-        .iter()
-        .all(|id| !matches!(&graph.values[id.0].kind, None | Some(Kind::Tensor { shape: None, .. })))
+    let shape = |id: &graph::ValueId| match &graph.values[id.0].kind {
+        Some(Kind::Tensor { shape, .. }) => shape.as_deref(),
+        _ => None,
+    };
+    let is_open = |shape: &[Length]| shape.iter().any(|length| !matches!(length, Length::Fixed(_)));
+    let open_inputs = graph.inputs.iter().filter_map(shape).any(is_open);
+    graph.outputs.iter().all(|id| match &graph.values[id.0].kind {
+        None | Some(Kind::Tensor { shape: None, .. }) => false,
+        Some(Kind::Tensor { shape: Some(shape), .. }) => !open_inputs || is_open(shape),
+        Some(_) => true,
+    })
 }
 
+/// The longest a run may take that finds out shapes.
+const PROBING: Duration = Duration::from_secs(2);
+
+/// The most elements a tensor may have in such a run, if no weight has more.
+const PROBED_TENSOR: usize = 1 << 24;
+
 /// Type and shape of each output, found by running the plan on zeros of two different sizes: a length that
-/// changes is open. Nothing is known when a run fails.
+/// changes is open. Nothing is known when a run fails, or takes too much.
 fn probe(graph: &Graph, plan: &Plan, threads: &Threads) -> Vec<Option<(DType, Vec<Length>)>> {
-    let runs: Option<Vec<Vec<Value>>> =
-        [2, 3].into_iter().map(|open| probe_once(graph, plan, threads, open)).collect();
+    let elements = graph.largest_constant().max(PROBED_TENSOR);
+    let limits = Limits { elements, time: Some(PROBING) };
+    let run = |open| limits::within(limits, || probe_once(graph, plan, threads, open));
+    let runs: Option<Vec<Vec<Value>>> = [2, 3].into_iter().map(run).collect();
     let Some([first, second]) = runs.and_then(|runs| <[_; 2]>::try_from(runs).ok()) else {
         return Vec::new();
     };

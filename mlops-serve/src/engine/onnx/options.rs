@@ -1,8 +1,11 @@
 //! How a model is loaded.
 
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use mlops_core::Signature;
+
+use super::limits::Limits;
 
 /// Options of [`OnnxEngine::load_with`](super::OnnxEngine::load_with).
 ///
@@ -18,6 +21,7 @@ pub struct OnnxOptions {
     threads: NonZeroUsize,
     signature: Option<Signature>,
     optimize: bool,
+    limits: Limits,
 }
 
 impl Default for OnnxOptions {
@@ -30,7 +34,7 @@ impl OnnxOptions {
     /// One thread, the signature of the file, optimised.
     #[must_use]
     pub fn new() -> Self {
-        Self { threads: NonZeroUsize::MIN, signature: None, optimize: true }
+        Self { threads: NonZeroUsize::MIN, signature: None, optimize: true, limits: Limits::default() }
     }
 
     /// How many threads one call may use, the calling thread included.
@@ -58,6 +62,22 @@ impl OnnxOptions {
         self
     }
 
+    /// The most elements that a tensor may have, 2<sup>31</sup> by default. A few bytes of a file, or of a request, can
+    /// ask for any number; a tensor that would have more is an error.
+    #[must_use]
+    pub fn with_largest_tensor(mut self, elements: usize) -> Self {
+        self.limits.elements = elements;
+        self
+    }
+
+    /// The longest time a call may take; there is no limit by default. A file that one does not trust may hold a loop
+    /// that never ends. Time is looked at before each step, so that a call may take as much longer as a step does.
+    #[must_use]
+    pub fn with_time_limit(mut self, limit: Duration) -> Self {
+        self.limits.time = Some(limit);
+        self
+    }
+
     /// The number of threads of a call.
     #[must_use]
     pub fn threads(&self) -> NonZeroUsize {
@@ -66,6 +86,10 @@ impl OnnxOptions {
 
     pub(super) fn signature(&self) -> Option<&Signature> {
         self.signature.as_ref()
+    }
+
+    pub(super) fn limits(&self) -> Limits {
+        self.limits
     }
 
     pub(super) fn optimizes(&self) -> bool {

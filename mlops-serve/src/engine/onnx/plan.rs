@@ -11,6 +11,7 @@ use mlops_core::{Error, Result};
 use smallvec::SmallVec;
 
 use super::graph::{Graph, Node, ValueId};
+use super::limits;
 use super::memory::Memory;
 use super::ops::{self, Context, Operator, Source};
 use super::value::{Inputs, Value};
@@ -175,6 +176,7 @@ impl Plan {
         mut recorded: Option<&mut Vec<(usize, Value)>>,
     ) -> Result<Vec<Value>> {
         for entry in schedule.entries() {
+            limits::check_time()?;
             let step = &self.steps[entry.step];
             let started = timeline.is_some().then(Instant::now);
             let mut values: SmallVec<[Option<Value>; 4]> = SmallVec::new();

@@ -1,7 +1,8 @@
 //! The messages of an ONNX file, as far as the engine reads or writes them.
 //!
 //! Field numbers are those of [`onnx.proto`](https://github.com/onnx/onnx/blob/main/onnx/onnx.proto) (IR version 13).
-//! Documentation strings and training information are skipped on reading.
+//! Documentation strings and training information are skipped on reading. What few messages have is boxed, so that the
+//! others, of which there may be many, stay small.
 
 use bytes::Bytes;
 
@@ -106,10 +107,10 @@ pub(crate) struct AttributeProto {
     pub i: Option<i64>,
     #[prost(bytes = "bytes", optional, tag = "4")]
     pub s: Option<Bytes>,
-    #[prost(message, optional, tag = "5")]
-    pub t: Option<TensorProto>,
-    #[prost(message, optional, tag = "6")]
-    pub g: Option<GraphProto>,
+    #[prost(message, optional, boxed, tag = "5")]
+    pub t: Option<Box<TensorProto>>,
+    #[prost(message, optional, boxed, tag = "6")]
+    pub g: Option<Box<GraphProto>>,
     #[prost(float, repeated, tag = "7")]
     pub floats: Vec<f32>,
     #[prost(int64, repeated, tag = "8")]
@@ -120,14 +121,14 @@ pub(crate) struct AttributeProto {
     pub tensors: Vec<TensorProto>,
     #[prost(message, repeated, tag = "11")]
     pub graphs: Vec<GraphProto>,
-    #[prost(message, optional, tag = "14")]
-    pub tp: Option<TypeProto>,
+    #[prost(message, optional, boxed, tag = "14")]
+    pub tp: Option<Box<TypeProto>>,
     #[prost(int32, optional, tag = "20")]
     pub r#type: Option<i32>,
     #[prost(string, optional, tag = "21")]
     pub ref_attr_name: Option<String>,
-    #[prost(message, optional, tag = "22")]
-    pub sparse_tensor: Option<SparseTensorProto>,
+    #[prost(message, optional, boxed, tag = "22")]
+    pub sparse_tensor: Option<Box<SparseTensorProto>>,
 }
 
 /// The value of `TensorProto::data_type` for each element type.

@@ -27,7 +27,13 @@ pub(crate) fn signature(
     let outputs = graph.outputs.iter().enumerate().map(|(index, &id)| {
         let name = graph.value_name(id);
         match &graph.values[id.0].kind {
-            Some(Kind::Tensor { dtype, shape: Some(shape) }) => Ok(batch.spec(name, *dtype, shape)),
+            Some(Kind::Tensor { dtype, shape: Some(shape) }) => {
+                let shape = match probed(index) {
+                    Some((_, found)) => batch.reconciled(shape, &found),
+                    None => shape.clone(),
+                };
+                Ok(batch.spec(name, *dtype, &shape))
+            }
             _ if zip_map_classes(graph, id).is_some() => {
                 let classes = zip_map_classes(graph, id).unwrap_or_default();
                 Ok(batch.spec(name, DType::Fp32, &[batch.length(), Length::Fixed(classes)]))
@@ -36,9 +42,10 @@ pub(crate) fn signature(
                 Err(Error::unsupported(format!("the output `{name}` is no tensor")))
             }
             _ => match probed(index) {
-                Some((dtype, shape)) => Ok(batch.spec(name, dtype, &shape)),
+                Some((dtype, found)) => Ok(batch.spec(name, dtype, &batch.reconciled(&found, &found))),
                 None => Err(Error::unsupported(format!(
-                    "the file does not say what shape the output `{name}` has: say it with `OnnxOptions::with_signature`"
+                    "the file does not say what shape the output `{name}` has: say it with \
+                     `OnnxOptions::with_signature`"
                 ))),
             },
         }
@@ -105,6 +112,22 @@ impl Batch {
     /// A length that is recognised as the batch.
     fn length(&self) -> Length {
         self.symbol.clone().map_or(Length::Unknown, Length::Symbol)
+    }
+
+    /// What a file declares, corrected where a run has found a length to be open. (Some exporters write the length of
+    /// the one row they traced.) An open first dimension is the batch.
+    fn reconciled(&self, declared: &[Length], found: &[Length]) -> Vec<Length> {
+        if declared.len() != found.len() {
+            return found.to_vec();
+        }
+        let open = |axis: usize| if axis == 0 { self.length() } else { Length::Unknown };
+        let lengths = declared.iter().zip(found).enumerate();
+        lengths
+            .map(|(axis, lengths)| match lengths {
+                (Length::Fixed(_) | Length::Unknown, Length::Unknown) => open(axis),
+                (declared, _) => declared.clone(),
+            })
+            .collect()
     }
 
     fn spec(&self, name: &Arc<str>, dtype: DType, shape: &[Length]) -> TensorSpec {

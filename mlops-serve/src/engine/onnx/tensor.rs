@@ -7,6 +7,8 @@ use half::{bf16, f16};
 use mlops_core::{DType, Element, Error, Result, Tensor};
 use smallvec::SmallVec;
 
+use super::limits::largest_tensor;
+
 /// The length of each dimension, outermost first.
 pub(crate) type Shape = SmallVec<[usize; 6]>;
 
@@ -311,14 +313,19 @@ impl HostTensor {
 }
 
 /// The number of elements of a shape.
+///
+/// # Errors
+/// When there are more than [a tensor may have](largest_tensor), lengths of 0 left aside: so that no product of some of
+/// the lengths overflows either.
 pub(crate) fn element_count(shape: &[usize]) -> Result<usize> {
-    shape
-        .iter()
-        .try_fold(1_usize, |count, &length| count.checked_mul(length))
-        .filter(|&count| count <= isize::MAX as usize / 8)
-        .ok_or_else(|| {
-            Error::invalid_input(format!("the shape {shape:?} has more elements than memory can hold"))
-        })
+    let largest = largest_tensor();
+    let all = shape.iter().try_fold(1_usize, |count, &length| count.checked_mul(length.max(1)));
+    match all {
+        Some(count) if count <= largest => Ok(if shape.contains(&0) { 0 } else { count }),
+        _ => Err(Error::invalid_input(format!(
+            "the shape {shape:?} has more elements than the {largest} a tensor may have"
+        ))),
+    }
 }
 
 /// An input of a call: its memory is read where it is.

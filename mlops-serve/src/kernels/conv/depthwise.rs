@@ -7,13 +7,15 @@ use std::sync::{Mutex, PoisonError};
 
 use pulp::{Simd, WithSimd};
 
+use super::depthwise_blocked::{BlockLayout, ChannelBlock};
 use super::phases::PhaseLayout;
 use super::{Convolution, Shape};
 use crate::kernels::epilogue::Epilogue;
 use crate::kernels::gemm::finish::RowEpilogue;
 use crate::kernels::gemm::micro::{load, multiply_add};
-use crate::kernels::gemm::pack::aligned_scratch;
+use crate::kernels::gemm::pack::{aligned_scratch, lanes};
 use crate::kernels::parallel::Threads;
+use crate::kernels::shuffle::STEP;
 
 /// The most lanes of a vector.
 const MAX_LANES: usize = 16;
@@ -31,9 +33,13 @@ pub(crate) fn run(
     let geometry = shape.geometry;
     let pixels = shape.output[0] * shape.output[1];
     let multiplier = convolution.out_channels / geometry.groups;
+    if let Some(layout) = BlockLayout::new(shape, lanes(convolution.arch), multiplier) {
+        run_blocked(convolution, shape, &layout, input, epilogue, out, scratch, threads);
+        return;
+    }
     let extent = [0, 1].map(|axis| (geometry.kernel[axis] - 1) * geometry.dilations[axis] + 1);
     let before = [geometry.pads[0], geometry.pads[1]];
-    let layout = PhaseLayout::new(shape.input, before, geometry.strides, extent, shape.output).copied();
+    let layout = PhaseLayout::new(shape.input, before, geometry.strides, extent, shape.output);
     let taps = layout.taps(geometry);
     let planes_len = (layout.channel_len() * ahead(&layout)).next_multiple_of(16);
     let scratch = aligned_scratch(scratch, threads.count() * planes_len);
@@ -59,6 +65,54 @@ pub(crate) fn run(
             out,
         });
         scratch.lock().unwrap_or_else(PoisonError::into_inner).push(planes);
+    });
+}
+
+/// The same with sixteen channels side by side.
+#[expect(clippy::too_many_arguments, reason = "the operands of a convolution")]
+fn run_blocked(
+    convolution: &Convolution,
+    shape: &Shape<'_>,
+    layout: &BlockLayout,
+    input: &[f32],
+    epilogue: &Epilogue<'_>,
+    out: &mut [f32],
+    scratch: &mut Vec<f32>,
+    threads: &Threads,
+) {
+    let channels = shape.geometry.groups;
+    let pixels = shape.output[0] * shape.output[1];
+    let channel_len = shape.input[0] * shape.input[1];
+    let len = layout.scratch_len(shape);
+    let scratch = aligned_scratch(scratch, threads.count() * len);
+    scratch.fill(0.0);
+    let scratch: Mutex<Vec<&mut [f32]>> = Mutex::new(scratch.chunks_exact_mut(len).collect());
+    let take = || scratch.lock().unwrap_or_else(PoisonError::into_inner).pop();
+
+    let blocks = channels.div_ceil(STEP);
+    let mut tasks = Vec::with_capacity(blocks * out.len() / (channels * pixels));
+    for (image, out) in out.chunks_exact_mut(channels * pixels).enumerate() {
+        for (block, out) in out.chunks_mut(STEP * pixels).enumerate() {
+            tasks.push((image, block * STEP, out));
+        }
+    }
+    threads.for_each_mut(&mut tasks, |_, (image, first, out)| {
+        // There are as many pieces of scratch as threads, so one is always free.
+        let Some(piece) = take() else { return };
+        let at = *image * channels + *first;
+        let residual = epilogue.residual.map(|residual| &residual[at * pixels..]);
+        convolution.arch.dispatch(ChannelBlock {
+            convolution,
+            layout,
+            shape,
+            input: &input[at * channel_len..],
+            first: *first,
+            bias: epilogue.bias,
+            epilogue: &Epilogue { residual, ..*epilogue },
+            scratch: piece,
+            out,
+        });
+        scratch.lock().unwrap_or_else(PoisonError::into_inner).push(piece);
     });
 }
 
@@ -205,7 +259,8 @@ impl Plane<'_> {
     #[inline(always)]
     fn rows<S: Simd>(&self, simd: S, out: &mut [f32], sum: impl Fn(usize) -> S::f32s) {
         let row_bias = simd.splat_f32s(self.epilogue.row_bias);
-        for (row, start) in (0..self.pixels).step_by(self.out_width).enumerate() {
+        for row in 0..self.pixels / self.out_width {
+            let start = row * self.out_width;
             for column in (0..self.out_width).step_by(S::F32_LANES) {
                 let value = simd.add_f32s(sum(row * self.pitch + column), row_bias);
                 let out = &mut out[start + column..];

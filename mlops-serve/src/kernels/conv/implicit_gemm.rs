@@ -15,15 +15,43 @@ use crate::kernels::gemm::finish::{RowEpilogue, finish_row};
 use crate::kernels::gemm::micro::{
     MAX_PANEL_WIDTH, MAX_TILE_ROWS, PANEL_VECTORS, kernel_rows, packed_tile, strided_tile, tile_rows,
 };
-use crate::kernels::gemm::pack::{Panels, aligned_scratch, lanes, pack_panels, packed_len, panel_vectors};
+use crate::kernels::gemm::pack::{Panels, aligned_scratch, lanes, packed_len, panel_vectors};
 use crate::kernels::gemm::{Block, MatrixRef, Multiply, PackedA, PackedB};
 use crate::kernels::parallel::Threads;
+use crate::kernels::shuffle::{STEP, transpose};
 
 /// Values of packed pixels handled together: they stay in the second-level cache while all weights pass by.
 const PACKED_VALUES: usize = 192 * 1024;
 
 /// Depth of a block of the transposed product: the block of a panel of weights stays in the first-level cache.
 const DEPTH_BLOCK: usize = 256;
+
+/// Input channels up to which pixels that need no gathering are not packed: with more, the rows lie on too many pages.
+const UNPACKED_DEPTH: usize = 192;
+
+/// Values of planes that are filled before the first of them is read: a vector just written piece by piece is slow to
+/// read.
+const AHEAD: usize = 4096;
+
+/// The inputs that meet the kernel at every output pixel of one image and group.
+#[derive(Clone, Copy, Debug)]
+struct Patches<'a> {
+    shape: &'a Shape<'a>,
+    channels: usize,
+    input: &'a [f32],
+}
+
+impl Patches<'_> {
+    /// A 1x1 convolution whose input is already the matrix to multiply with.
+    fn is_matrix(&self) -> bool {
+        let geometry = self.shape.geometry;
+        geometry.kernel == [1, 1] && geometry.strides == [1, 1] && geometry.pads == [0; 4]
+    }
+
+    fn channel_len(&self) -> usize {
+        self.shape.input[0] * self.shape.input[1]
+    }
+}
 
 /// A stretch of pixels whose inputs are adjacent.
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,58 +61,118 @@ struct Run {
     len: usize,
 }
 
-/// Where the patches of a convolution are found.
-#[derive(Clone, Copy, Debug)]
-struct Patches<'a> {
-    planes: &'a [f32],
-    layout: PhaseLayout,
-    channels: usize,
-    /// Where the input of each kernel element at the first output lies in the planes of a channel.
-    taps: &'a [usize],
-    out_width: usize,
+/// Some pixels side by side, packed as `[depth][stored]`; columns beyond the pixels hold anything.
+struct PixelPanel<'a> {
+    runs: [Run; MAX_PANEL_WIDTH],
+    count: usize,
+    stored: usize,
+    data: &'a mut [f32],
 }
 
-impl<'a> Patches<'a> {
-    fn layout(shape: &Shape<'_>) -> PhaseLayout {
-        let geometry = shape.geometry;
-        let extent = [0, 1].map(|axis| (geometry.kernel[axis] - 1) * geometry.dilations[axis] + 1);
-        let before = [geometry.pads[0], geometry.pads[1]];
-        PhaseLayout::new(shape.input, before, geometry.strides, extent, shape.output)
-    }
-
-    fn new(shape: &Shape<'_>, channels: usize, planes: &'a [f32], taps: &'a [usize]) -> Self {
-        Self { planes, layout: Self::layout(shape), channels, taps, out_width: shape.output[1] }
-    }
-
-    /// A 1x1 convolution whose input is already the matrix to multiply with.
-    fn is_matrix(&self) -> bool {
-        self.taps.len() == 1 && self.layout.is_identity()
-    }
-
-    /// Packs `pixels` pixels from `first` on as `[depth][stored]`; columns beyond the pixels hold anything.
-    #[inline(always)]
-    fn pack(&self, first: usize, pixels: usize, stored: usize, panel: &mut [f32]) {
-        let mut runs = [Run::default(); MAX_PANEL_WIDTH];
-        let mut count = 0;
+impl<'a> PixelPanel<'a> {
+    /// `pixels` pixels from `first` on, where rows of `width` pixels lie `pitch` apart.
+    fn new(
+        first: usize,
+        pixels: usize,
+        width: usize,
+        pitch: usize,
+        stored: usize,
+        data: &'a mut [f32],
+    ) -> Self {
+        let mut panel = Self { runs: [Run::default(); MAX_PANEL_WIDTH], count: 0, stored, data };
         let mut target = 0;
         while target < pixels {
-            let (row, column) = ((first + target) / self.out_width, (first + target) % self.out_width);
-            let len = (self.out_width - column).min(pixels - target);
-            runs[count] = Run { source: row * self.layout.pitch() + column, target, len };
+            let (row, column) = ((first + target) / width, (first + target) % width);
+            let len = (width - column).min(pixels - target);
+            panel.runs[panel.count] = Run { source: row * pitch + column, target, len };
             target += len;
-            count += 1;
+            panel.count += 1;
         }
-        let runs = &runs[..count];
-        let mut depth = 0;
-        for channel in 0..self.channels {
-            let planes = &self.planes[channel * self.layout.channel_len()..];
-            for &tap in self.taps {
-                let planes = &planes[tap..];
-                let panel = &mut panel[depth * stored..];
-                for run in runs {
-                    copy_run(&planes[run.source..], &mut panel[run.target..], run.len);
+        panel
+    }
+
+    /// Packs one channel, whose first row of the panel is `depth`.
+    #[inline(always)]
+    fn pack(&mut self, planes: &[f32], taps: &[usize], depth: usize) {
+        let mut at = depth * self.stored;
+        if let [Run { source, target: 0, len: MAX_PANEL_WIDTH }] = self.runs[..self.count] {
+            for &tap in taps {
+                let (source, target) = (&planes[tap + source..], &mut self.data[at..]);
+                if let (Some(source), Some(target)) = (source.first_chunk(), target.first_chunk_mut()) {
+                    let source: &[f32; MAX_PANEL_WIDTH] = source;
+                    *target = *source;
                 }
-                depth += 1;
+                at += self.stored;
+            }
+            return;
+        }
+        for &tap in taps {
+            for run in &self.runs[..self.count] {
+                copy_run(&planes[tap + run.source..], &mut self.data[at + run.target..], run.len);
+            }
+            at += self.stored;
+        }
+    }
+}
+
+/// Packs `count` pixels from `first` on in panels of `step` pixels.
+struct Pack<'a, 'b> {
+    patches: Patches<'a>,
+    first: usize,
+    count: usize,
+    step: usize,
+    /// Columns stored for a number of pixels.
+    stored: fn(usize, usize) -> usize,
+    lanes: usize,
+    data: &'b mut [f32],
+}
+
+impl WithSimd for Pack<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { patches, first, count, step, stored, lanes, data } = self;
+        let Patches { shape, channels, input } = patches;
+        let geometry = shape.geometry;
+        let channel_len = patches.channel_len();
+        let width = if patches.is_matrix() { channel_len } else { shape.output[1] };
+        let rows = first / width..(first + count - 1) / width + 1;
+        let extent = [0, 1].map(|axis| (geometry.kernel[axis] - 1) * geometry.dilations[axis] + 1);
+        let (layout, skipped) = PhaseLayout::of_rows(shape, geometry.strides, extent, rows.clone(), width);
+        let depth = channels * geometry.kernel[0] * geometry.kernel[1];
+
+        let mut panels = Vec::with_capacity(count.div_ceil(step));
+        let mut rest = data;
+        for start in (0..count).step_by(step) {
+            let pixels = (count - start).min(step);
+            let stored = stored(pixels, lanes);
+            let (data, after) = std::mem::take(&mut rest).split_at_mut(depth * stored);
+            rest = after;
+            let first = first + start - rows.start * width;
+            panels.push(PixelPanel::new(first, pixels, width, layout.pitch(), stored, data));
+        }
+        if patches.is_matrix() {
+            for panel in &mut panels {
+                for channel in 0..channels {
+                    panel.pack(&input[channel * channel_len..], &[0], channel);
+                }
+            }
+            return;
+        }
+        let taps = layout.taps(geometry);
+        let planes_len = layout.channel_len();
+        let ahead = (AHEAD / planes_len).clamp(1, channels.max(1));
+        let mut planes = vec![0.0; ahead * planes_len];
+        for first in (0..channels).step_by(ahead) {
+            let together = ahead.min(channels - first);
+            for (channel, planes) in (first..first + together).zip(planes.chunks_exact_mut(planes_len)) {
+                layout.fill(simd, input, channel * channel_len + skipped * shape.input[1], planes);
+            }
+            for (channel, planes) in (first..first + together).zip(planes.chunks_exact(planes_len)) {
+                for panel in &mut panels {
+                    panel.pack(planes, &taps, channel * taps.len());
+                }
             }
         }
     }
@@ -107,51 +195,6 @@ fn copy_run(source: &[f32], target: &mut [f32], len: usize) {
     }
 }
 
-/// Fills the planes of some channels, from channel `first` on.
-struct Fill<'a, 'b> {
-    layout: &'a PhaseLayout,
-    input: &'a [f32],
-    channel_len: usize,
-    first: usize,
-    planes: &'b mut [f32],
-}
-
-impl WithSimd for Fill<'_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        for (channel, planes) in (self.first..).zip(self.planes.chunks_exact_mut(self.layout.channel_len())) {
-            self.layout.fill(simd, self.input, channel * self.channel_len, planes);
-        }
-    }
-}
-
-/// The planes of `input`: written to `scratch` where it is not them already.
-fn fill_planes<'a>(
-    arch: Arch,
-    layout: &PhaseLayout,
-    input: &'a [f32],
-    channels: usize,
-    scratch: &'a mut [f32],
-    threads: &Threads,
-) -> &'a [f32] {
-    if layout.is_identity() || channels == 0 {
-        return input;
-    }
-    let channel_len = input.len() / channels;
-    let planes_len = layout.channel_len();
-    let together = channels.div_ceil(if threads.count() == 1 { 1 } else { 4 * threads.count() });
-    threads.for_each_chunk_mut(
-        &mut scratch[..channels * planes_len],
-        together * planes_len,
-        |index, planes| {
-            arch.dispatch(Fill { layout, input, channel_len, first: index * together, planes });
-        },
-    );
-    scratch
-}
-
 /// `out[O, pixels] = weights[O, depth] * patches[depth, pixels]` for one image and group.
 #[expect(clippy::too_many_arguments, reason = "the operands of a convolution")]
 pub(crate) fn run(
@@ -169,9 +212,6 @@ pub(crate) fn run(
     let width = PANEL_VECTORS * lanes;
     let depth = weights.depth();
     let pixels = shape.output[0] * shape.output[1];
-    let layout = Patches::layout(shape);
-    let planes_len = if layout.is_identity() { 0 } else { channels * layout.channel_len() };
-    let planes_len = planes_len.next_multiple_of(16);
     // Panels packed together, and how the pixels are divided among the threads.
     let panels = pixels.div_ceil(width);
     let together = (PACKED_VALUES / (depth * width).max(1)).clamp(1, panels);
@@ -180,12 +220,8 @@ pub(crate) fn run(
     let together = together.min(task_panels);
     let packed = (depth * together * width).next_multiple_of(16).max(16);
 
-    let scratch = aligned_scratch(scratch, planes_len + workers * packed);
-    let (planes, packs) = scratch.split_at_mut(planes_len);
-    let planes = fill_planes(arch, &layout, input, channels, &mut planes[..], threads);
-    let taps = layout.taps(shape.geometry);
-    let patches = Patches::new(shape, channels, planes, &taps);
-
+    let packs = aligned_scratch(scratch, workers * packed);
+    let patches = Patches { shape, channels, input };
     let mut tasks: Vec<Vec<&mut [f32]>> = Vec::new();
     tasks.resize_with(panels.div_ceil(task_panels), || Vec::with_capacity(weights.rows()));
     for row in out.chunks_exact_mut(pixels) {
@@ -228,12 +264,29 @@ impl WithSimd for Pixels<'_, '_, '_> {
         let width = PANEL_VECTORS * lanes;
         let depth = self.weights.depth();
         let pixels = self.rows.first().map_or(0, |row| row.len());
-        for start in (0..pixels).step_by(self.together * width) {
-            let count = (self.together * width).min(pixels - start);
+        let mut start = 0;
+        while start < pixels {
             let first = self.first + start;
-            let data = &mut self.pack[..packed_len(depth, count, lanes)];
-            simd.vectorize(Pack { patches: self.patches, first, count, lanes, depth, data });
-            let b = Panels { data, depth, columns: count, lanes };
+            let unpacked = self.patches.is_matrix() && depth <= UNPACKED_DEPTH;
+            let b = if unpacked && pixels - start >= lanes {
+                let data = &self.patches.input[first..];
+                let columns = (pixels - start) / lanes * lanes;
+                Panels { data, row_stride: Some(self.patches.channel_len()), depth, columns, lanes }
+            } else {
+                let count = (self.together * width).min(pixels - start);
+                let data = &mut self.pack[..packed_len(depth, count, lanes)];
+                let stored = |pixels: usize, lanes: usize| panel_vectors(pixels, lanes) * lanes;
+                simd.vectorize(Pack {
+                    patches: self.patches,
+                    first,
+                    count,
+                    step: width,
+                    stored,
+                    lanes,
+                    data,
+                });
+                Panels { data, row_stride: None, depth, columns: count, lanes }
+            };
             let block = Block {
                 a: MatrixRef {
                     data: &[],
@@ -251,46 +304,9 @@ impl WithSimd for Pixels<'_, '_, '_> {
                 panels: 0..b.count(),
             };
             let mut rows: Vec<&mut [f32]> =
-                self.rows.iter_mut().map(|row| &mut row[start..][..count]).collect();
+                self.rows.iter_mut().map(|row| &mut row[start..][..b.columns]).collect();
             simd.vectorize(Multiply { block, out: &mut rows });
-        }
-    }
-}
-
-/// Packs `count` pixels from `first` on as panels.
-struct Pack<'a, 'b> {
-    patches: Patches<'a>,
-    first: usize,
-    count: usize,
-    lanes: usize,
-    depth: usize,
-    data: &'b mut [f32],
-}
-
-impl WithSimd for Pack<'_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let Self { patches, first, count, lanes, depth, data } = self;
-        if patches.is_matrix() {
-            let matrix = MatrixRef {
-                data: &patches.planes[first..],
-                rows: depth,
-                columns: count,
-                row_stride: patches.layout.channel_len(),
-                column_stride: 1,
-            };
-            pack_panels(matrix, lanes, data);
-            return;
-        }
-        let mut rest = data;
-        for start in (0..count).step_by(PANEL_VECTORS * lanes) {
-            let pixels = (count - start).min(PANEL_VECTORS * lanes);
-            let stored = panel_vectors(pixels, lanes) * lanes;
-            let (panel, after) = rest.split_at_mut(depth * stored);
-            rest = after;
-            patches.pack(first + start, pixels, stored, panel);
+            start += b.columns;
         }
     }
 }
@@ -329,25 +345,22 @@ pub(crate) fn run_transposed(
     let width = panels.width();
     let depth = weights.rows();
     let pixels = shape.output[0] * shape.output[1];
-    let layout = Patches::layout(shape);
-    let planes_len = if layout.is_identity() { 0 } else { channels * layout.channel_len() };
-    let planes_len = planes_len.next_multiple_of(16);
     let tile = pixel_tile(panels.lanes);
     let tiles = pixels.div_ceil(tile);
     let left_len = (tiles * tile * depth).next_multiple_of(16);
     let sums_len = (tiles * tile * width).next_multiple_of(16);
-    let row_len = (width * pixels).next_multiple_of(16);
+    let row_len = (width * (pixels + STEP)).next_multiple_of(16);
     let workers = threads.count();
 
-    let scratch = aligned_scratch(scratch, planes_len + left_len + workers * (sums_len + row_len));
-    let (planes, rest) = scratch.split_at_mut(planes_len);
-    let (left, work) = rest.split_at_mut(left_len);
-    let planes = fill_planes(arch, &layout, input, channels, planes, threads);
-    let taps = layout.taps(shape.geometry);
-    let patches = Patches::new(shape, channels, planes, &taps);
-    threads.for_each_chunk_mut(&mut left[..tiles * tile * depth], tile * depth, |index, left| {
-        let first = index * tile;
-        arch.dispatch(PackLeft { patches, first, count: tile.min(pixels - first), left });
+    let scratch = aligned_scratch(scratch, left_len + workers * (sums_len + row_len));
+    let (left, work) = scratch.split_at_mut(left_len);
+    let patches = Patches { shape, channels, input };
+    let together = if workers == 1 { tiles } else { tiles.div_ceil(2 * workers) };
+    threads.for_each_chunk_mut(&mut left[..tiles * tile * depth], together * tile * depth, |index, data| {
+        let first = index * together * tile;
+        let count = (together * tile).min(pixels - first);
+        let stored = |pixels: usize, _: usize| kernel_rows(pixels);
+        arch.dispatch(Pack { patches, first, count, step: tile, stored, lanes: panels.lanes, data });
     });
     let left = &*left;
     let work: Mutex<Vec<&mut [f32]>> = Mutex::new(work.chunks_exact_mut(sums_len + row_len).collect());
@@ -359,23 +372,6 @@ pub(crate) fn run_transposed(
         arch.dispatch(Channels { panels, index, left, tile, pixels, epilogue, sums, rows, out });
         work.lock().unwrap_or_else(PoisonError::into_inner).push(piece);
     });
-}
-
-/// Packs a tile of pixels as left operand.
-struct PackLeft<'a, 'b> {
-    patches: Patches<'a>,
-    first: usize,
-    count: usize,
-    left: &'b mut [f32],
-}
-
-impl WithSimd for PackLeft<'_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        self.patches.pack(self.first, self.count, kernel_rows(self.count), self.left);
-    }
 }
 
 /// One panel of output channels, for all pixels.
@@ -421,9 +417,30 @@ impl WithSimd for Channels<'_, '_> {
                 }
             }
         }
+        let pitch = pixels + STEP;
         for (first, sums) in (0..pixels).step_by(tile).zip(sums.chunks_exact(tile * panels.width())) {
             let count = tile.min(pixels - first);
-            for (channel, row) in rows.chunks_exact_mut(pixels).take(channels).enumerate() {
+            if S::F32_LANES == STEP {
+                for block in 0..vectors {
+                    let mut values = [[0.0; STEP]; STEP];
+                    for (values, sums) in values.iter_mut().zip(sums.chunks_exact(stored)).take(count) {
+                        if let Some(sums) = sums[block * STEP..].first_chunk::<STEP>() {
+                            *values = *sums;
+                        }
+                    }
+                    transpose(simd, &mut values);
+                    // What is written beyond the tile is overwritten by the next one, or never read.
+                    for (values, row) in
+                        values.iter().zip(rows[block * STEP * pitch..].chunks_exact_mut(pitch))
+                    {
+                        if let Some(row) = row[first..].first_chunk_mut::<STEP>() {
+                            *row = *values;
+                        }
+                    }
+                }
+                continue;
+            }
+            for (channel, row) in rows.chunks_exact_mut(pitch).take(channels).enumerate() {
                 for (value, sums) in row[first..][..count].iter_mut().zip(sums.chunks_exact(stored)) {
                     *value = sums[channel];
                 }
@@ -431,7 +448,7 @@ impl WithSimd for Channels<'_, '_> {
         }
         let first_channel = index * panels.width();
         for ((channel, out), row) in
-            (first_channel..).zip(out.chunks_exact_mut(pixels)).zip(rows.chunks_exact(pixels))
+            (first_channel..).zip(out.chunks_exact_mut(pixels)).zip(rows.chunks_exact(pitch))
         {
             finish_row(simd, row, out, &RowEpilogue::of_channel(epilogue, channel, pixels, 0, pixels));
             epilogue.activation.apply_rest(out);

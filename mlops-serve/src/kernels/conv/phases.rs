@@ -4,9 +4,11 @@
 //! memory, whatever the stride. A channel becomes planes `[row phase][column phase][rows][columns]`; element (y, x) of
 //! the padded input lies in plane (y mod s, x mod s) at (y / s, x / s).
 
+use std::ops::Range;
+
 use pulp::Simd;
 
-use super::Geometry;
+use super::{Geometry, Shape};
 use crate::kernels::shuffle::{STEP, deinterleave};
 
 /// How a channel is laid out in planes.
@@ -20,10 +22,8 @@ pub(crate) struct PhaseLayout {
     phases: [usize; 2],
     /// Rows and columns of a plane.
     plane: [usize; 2],
-    /// Distance between the planes; but for the input itself, there is room for a vector behind each.
+    /// Distance between the planes: there is room for a vector behind each.
     plane_len: usize,
-    /// The planes are the input itself.
-    identity: bool,
 }
 
 impl PhaseLayout {
@@ -38,20 +38,26 @@ impl PhaseLayout {
     ) -> Self {
         let phases = [0, 1].map(|axis| strides[axis].min(extent[axis]));
         let plane = [0, 1].map(|axis| steps[axis] + (extent[axis] - 1) / strides[axis]);
-        let identity = phases == [1, 1] && strides == [1, 1] && before == [0, 0] && plane == input;
-        let plane_len = plane[0] * plane[1] + if identity { 0 } else { STEP };
-        Self { strides, before, input, phases, plane, plane_len, identity }
+        let plane_len = plane[0] * plane[1] + STEP;
+        Self { strides, before, input, phases, plane, plane_len }
     }
 
-    /// The same planes, always to be written.
-    pub(crate) fn copied(self) -> Self {
-        let plane_len = self.plane[0] * self.plane[1] + STEP;
-        Self { plane_len, identity: false, ..self }
-    }
-
-    /// Whether the input needs no preparation.
-    pub(crate) fn is_identity(&self) -> bool {
-        self.identity
+    /// The layout for the rows `rows` of the windows of a geometry, and how many rows of the input it leaves out.
+    #[inline(always)]
+    pub(crate) fn of_rows(
+        shape: &Shape<'_>,
+        strides: [usize; 2],
+        extent: [usize; 2],
+        rows: Range<usize>,
+        columns: usize,
+    ) -> (Self, usize) {
+        let [top, left, ..] = shape.geometry.pads;
+        let [height, width] = shape.input;
+        let above = top.saturating_sub(rows.start * strides[0]);
+        let skipped = (rows.start * strides[0]).saturating_sub(top).min(height);
+        let layout =
+            Self::new([height - skipped, width], [above, left], strides, extent, [rows.len(), columns]);
+        (layout, skipped)
     }
 
     /// Distance between the rows of a plane.

@@ -6,6 +6,8 @@
 //! products are transformed back into `step x step` outputs. Vectors hold the same element of neighbouring tiles,
 //! which the split of the input into phases puts next to each other.
 
+#![expect(clippy::needless_range_loop, reason = "blocks of registers read best by index")]
+
 use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
@@ -23,6 +25,10 @@ use crate::kernels::shuffle::interleave;
 
 /// Depth of a block of the products: a panel block stays in the first-level cache.
 const DEPTH_BLOCK: usize = 256;
+
+/// Values between the elements of transformed inputs: without them, a power of two as number of channels would put all
+/// elements of a tile into the same set of the cache.
+const SKEW: usize = 48;
 
 /// The step of the tiles that pays for a convolution, if any.
 pub(crate) fn tile(shape: &Shape<'_>, in_channels: usize, out_channels: usize) -> Option<usize> {
@@ -129,10 +135,16 @@ fn output_transform<S: Simd, const SIDE: usize, const STEP: usize>(
 
 impl WinogradWeights {
     /// Transforms weights `[O, C, 3, 3]`, in double precision.
-    pub(crate) fn new(weights: &[f32], out_channels: usize, in_channels: usize, step: usize) -> Self {
+    pub(crate) fn new(
+        arch: Arch,
+        weights: &[f32],
+        out_channels: usize,
+        in_channels: usize,
+        step: usize,
+    ) -> Self {
         let transform = kernel_transform(step);
         let side = step + 2;
-        let rows = tile_rows(lanes(Arch::new()));
+        let rows = tile_rows(lanes(arch));
         let element_len = element_len(out_channels, in_channels, rows);
         let mut data = AlignedVec::zeros(side * side * element_len);
         let packed = data.as_mut_slice();
@@ -192,10 +204,10 @@ impl WinogradWeights {
         let tiles = grid[0] * grid[1];
         let panels = tiles.div_ceil(width);
         // One thread takes a panel at a time through all stages, so that it stays in the second-level cache.
-        let together = if threads.count() == 1 { 1 } else { panels.min(4 * threads.count()) };
+        let together = if threads.count() == 1 { 1 } else { panels.min(2 * threads.count()) };
         let shares = if threads.count() == 1 { 1 } else { 4 * threads.count() };
         let elements = SIDE * SIDE;
-        let inputs_len = elements * self.in_channels * width;
+        let inputs_len = elements * (self.in_channels * width + SKEW);
         let product_len = (self.out_channels + MAX_TILE_ROWS) * width;
         let scratch = aligned_scratch(scratch, together * (inputs_len + elements * product_len));
         let (inputs, products) = scratch.split_at_mut(together * inputs_len);
@@ -213,7 +225,8 @@ impl WinogradWeights {
                 parts.resize_with(self.in_channels.div_ceil(channels), || {
                     std::array::from_fn(|_| Default::default())
                 });
-                for (element, inputs) in inputs.chunks_exact_mut(self.in_channels * width).enumerate() {
+                for (element, inputs) in inputs.chunks_exact_mut(self.in_channels * width + SKEW).enumerate()
+                {
                     let inputs = &mut inputs[..self.in_channels * stored];
                     for (parts, inputs) in parts.iter_mut().zip(inputs.chunks_mut(channels * stored)) {
                         parts[element] = inputs;
@@ -242,7 +255,7 @@ impl WinogradWeights {
                     let (panel, element) = (index / elements, index % elements);
                     let (first, end) = tiles_of(first_panel + panel);
                     let vectors = panel_vectors(end - first, lanes);
-                    let inputs = &inputs[panel * inputs_len + element * self.in_channels * width..];
+                    let inputs = &inputs[panel * inputs_len + element * (self.in_channels * width + SKEW)..];
                     let inputs = &inputs[..self.in_channels * vectors * lanes];
                     arch.dispatch(Product { weights: self, element, vectors, inputs, product });
                 },
@@ -329,13 +342,9 @@ impl<const SIDE: usize, const STEP: usize> WithSimd for &mut Inputs<'_, SIDE, ST
     fn with_simd<S: Simd>(self, simd: S) {
         // The rows of the input under the rows of tiles that the panel touches.
         let rows = self.first / self.grid_width..(self.end - 1) / self.grid_width + 1;
-        let [top, left, ..] = self.shape.geometry.pads;
+        let (layout, skipped) =
+            PhaseLayout::of_rows(self.shape, [STEP; 2], [SIDE; 2], rows.clone(), self.grid_width);
         let [height, width] = self.shape.input;
-        let above = top.saturating_sub(rows.start * STEP);
-        let skipped = (rows.start * STEP).saturating_sub(top).min(height);
-        let window = [height - skipped, width];
-        let grid = [rows.len(), self.grid_width];
-        let layout = PhaseLayout::new(window, [above, left], [STEP; 2], [SIDE; 2], grid);
         let offsets: [[usize; SIDE]; SIDE] =
             std::array::from_fn(|i| std::array::from_fn(|j| layout.offset(i, j)));
         // Some channels are filled before the first is read: a vector just written piece by piece is slow to read.

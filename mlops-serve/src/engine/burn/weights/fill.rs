@@ -165,10 +165,9 @@ impl Filling<'_> {
             Kind::Float | Kind::Bool => data.convert_dtype(target),
         };
         let is_plain_float = data.dtype().is_float() && !matches!(data.dtype(), DType::QFloat(_));
-        if is_plain_float && !self.options.allow_not_finite {
-            if let Some(index) = not_finite(&data) {
-                return Err(Fault::NotFinite { index, dtype: format!("{:?}", data.dtype()) });
-            }
+        let checked = is_plain_float && !self.options.allow_not_finite;
+        if let Some(index) = checked.then(|| not_finite(&data)).flatten() {
+            return Err(Fault::NotFinite { index, dtype: format!("{:?}", data.dtype()) });
         }
         Ok(data)
     }

@@ -10,14 +10,17 @@ use super::function::Functions;
 use super::kind::kind;
 use super::tensor::{dense, tensor};
 use crate::engine::onnx::graph::{Attribute, Attributes, Domain, Graph, Kind, Node, ValueId};
-use crate::engine::onnx::proto::{AttributeProto, GraphProto, NodeProto, ValueInfoProto};
+use crate::engine::onnx::proto::{AttributeProto, GraphProto, NodeProto, SparseTensorProto, ValueInfoProto};
 use crate::engine::onnx::tensor::HostTensor;
 
-/// The most elements a tensor may have that the file stores sparsely: a few bytes could declare billions.
-pub(super) const SPARSE_LIMIT: usize = 1 << 27;
+/// The most bytes that all tensors may have together which the file stores sparsely: a few bytes could declare billions.
+pub(crate) const SPARSE_LIMIT: usize = 1 << 28;
 
 /// The most nodes that functions may expand to: a few bytes could declare billions of these too.
-const NODE_LIMIT: usize = 1 << 20;
+const EXPANDED_NODES: usize = 1 << 18;
+
+/// The most bytes, as written in the file, that functions may expand to.
+const EXPANDED_BYTES: usize = 1 << 26;
 
 /// The deepest nesting of functions and subgraphs.
 const DEPTH_LIMIT: usize = 64;
@@ -29,8 +32,15 @@ pub(super) fn model_graph(
     functions: &Functions,
     external: &ExternalData,
 ) -> Result<Graph> {
-    let mut scope =
-        Scope { functions, external, frames: Vec::new(), calls: vec![Call::new(opsets)], nodes: 0 };
+    let mut scope = Scope {
+        functions,
+        external,
+        frames: Vec::new(),
+        calls: vec![Call::new(opsets)],
+        nodes_left: EXPANDED_NODES,
+        bytes_left: EXPANDED_BYTES,
+        sparse_left: SPARSE_LIMIT,
+    };
     scope.graph(proto)
 }
 
@@ -40,7 +50,11 @@ pub(super) struct Scope<'a> {
     external: &'a ExternalData,
     frames: Vec<Frame>,
     calls: Vec<Call>,
-    nodes: usize,
+    /// What functions may still expand to: nodes, and bytes as written in the file.
+    nodes_left: usize,
+    bytes_left: usize,
+    /// The bytes that sparse tensors may still have when they are dense.
+    sparse_left: usize,
 }
 
 /// A graph under construction.
@@ -70,6 +84,11 @@ impl<'a> Scope<'a> {
         self.external
     }
 
+    /// The tensor of a sparse message, and its name.
+    pub(super) fn dense(&mut self, proto: SparseTensorProto) -> Result<(String, HostTensor)> {
+        dense(proto, self.external, &mut self.sparse_left)
+    }
+
     /// A graph inside a node.
     pub(super) fn subgraph(&mut self, proto: GraphProto) -> Result<Graph> {
         self.graph(proto)
@@ -90,7 +109,7 @@ impl<'a> Scope<'a> {
             self.define_constant(&name, constant)?;
         }
         for proto in proto.sparse_initializer {
-            let (name, constant) = dense(proto, self.external, SPARSE_LIMIT)?;
+            let (name, constant) = self.dense(proto)?;
             self.define_constant(&name, constant)?;
         }
         let mut kinds = HashMap::new();
@@ -102,10 +121,12 @@ impl<'a> Scope<'a> {
         for proto in proto.input {
             let (name, kind) = value_info(proto)?;
             // Older files list weights as inputs too; with a value of its own it is none.
-            if !self.names().contains_key(&name) {
-                let id = self.define(&name, kind)?;
-                self.frame().graph.inputs.push(id);
+            let known = self.names().get(&name).copied();
+            if known.is_some_and(|id| self.frame().graph.constants.contains_key(&id)) {
+                continue;
             }
+            let id = self.define(&name, kind)?;
+            self.frame().graph.inputs.push(id);
         }
         for proto in proto.node {
             self.node(proto, &kinds)?;
@@ -115,6 +136,7 @@ impl<'a> Scope<'a> {
             let id = self.resolve(&name).map_err(|_| {
                 Error::invalid_input(format!("the output `{name}` of the graph is made by no node"))
             })?;
+            let id = if **self.frame().graph.value_name(id) == *name { id } else { self.renamed(id, &name)? };
             let graph = &mut self.frame().graph;
             if kind.is_some() {
                 graph.values[id.0].kind = kind;
@@ -124,11 +146,26 @@ impl<'a> Scope<'a> {
         Ok(self.frames.pop().map(|frame| frame.graph).unwrap_or_default())
     }
 
+    /// A value of that name which is the same as another: what a function gives has the name it has in there.
+    fn renamed(&mut self, id: ValueId, name: &str) -> Result<ValueId> {
+        let opset = self.opset(&Domain::Onnx)?;
+        let graph = &mut self.frame().graph;
+        let kind = graph.values[id.0].kind.clone();
+        let renamed = graph.add_value(name, kind);
+        graph.nodes.push(Node {
+            name: name.into(),
+            domain: Domain::Onnx,
+            operator: "Identity".into(),
+            opset,
+            inputs: vec![Some(id)],
+            outputs: vec![Some(renamed)],
+            attributes: Attributes::default(),
+            captured: Vec::new(),
+        });
+        Ok(renamed)
+    }
+
     fn node(&mut self, proto: NodeProto, kinds: &HashMap<String, Kind>) -> Result<()> {
-        self.nodes += 1;
-        if self.nodes > NODE_LIMIT {
-            return Err(Error::unsupported(format!("the model has more than {NODE_LIMIT} nodes")));
-        }
         let domain = Domain::parse(proto.domain.as_deref().unwrap_or_default());
         let operator = proto.op_type.as_deref().unwrap_or_default();
         if self.functions.find(&domain, operator, proto.overload.as_deref()).is_some() {
@@ -191,6 +228,7 @@ impl<'a> Scope<'a> {
                 names.insert(formal.clone(), self.resolve(actual)?);
             }
         }
+        self.expand(0, function.bytes_of_defaults)?;
         let mut attributes = function.defaults.clone();
         for attribute in proto.attribute {
             if let Some(attribute) = self.substituted(attribute) {
@@ -199,7 +237,8 @@ impl<'a> Scope<'a> {
         }
         self.calls.push(Call { opsets: function.opsets.clone(), attributes });
         self.frame().names.push(names);
-        for node in &function.nodes {
+        for (node, bytes) in &function.nodes {
+            self.expand(1, *bytes)?;
             self.node(node.clone(), &HashMap::new())?;
         }
         let results: Vec<Result<ValueId>> = function.outputs.iter().map(|name| self.resolve(name)).collect();
@@ -208,9 +247,23 @@ impl<'a> Scope<'a> {
         for (actual, result) in proto.output.iter().zip(results) {
             if !actual.is_empty() {
                 let id = result?;
-                self.names_mut().insert(actual.clone(), id);
+                if self.names_mut().insert(actual.clone(), id).is_some() {
+                    return Err(Error::invalid_input(format!("`{actual}` is made twice")));
+                }
             }
         }
+        Ok(())
+    }
+
+    /// Counts nodes of functions, and the bytes they take in the file.
+    fn expand(&mut self, nodes: usize, bytes: usize) -> Result<()> {
+        let left = (self.nodes_left.checked_sub(nodes), self.bytes_left.checked_sub(bytes));
+        let (Some(nodes_left), Some(bytes_left)) = left else {
+            return Err(Error::unsupported(format!(
+                "the functions of the model expand to more than {EXPANDED_NODES} nodes or {EXPANDED_BYTES} bytes"
+            )));
+        };
+        (self.nodes_left, self.bytes_left) = (nodes_left, bytes_left);
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! Weights that are kept in files beside the model.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
@@ -13,12 +15,25 @@ use crate::engine::onnx::proto::StringStringEntryProto;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ExternalData {
     folder: Option<PathBuf>,
+    reading: RefCell<Reading>,
+}
+
+/// How often the same bytes of external data may be used, on average.
+const SHARING: u64 = 8;
+
+/// What has been read.
+#[derive(Debug, Clone, Default)]
+struct Reading {
+    /// The files, and their sizes.
+    files: HashMap<PathBuf, u64>,
+    /// The bytes of the tensors that have been read from them.
+    read: u64,
 }
 
 impl ExternalData {
     /// Files in this folder, and in no other.
     pub(crate) fn in_folder(folder: &Path) -> Self {
-        Self { folder: Some(folder.to_path_buf()) }
+        Self { folder: Some(folder.to_path_buf()), ..Self::default() }
     }
 
     /// The bytes of a tensor of `count` elements.
@@ -60,18 +75,41 @@ impl ExternalData {
         let unreadable = |cause: std::io::Error| {
             Error::invalid_input(format!("the external data `{location}` cannot be read: {cause}"))
         };
-        let mut file = File::open(path).map_err(unreadable)?;
-        let available = file.metadata().map_err(unreadable)?.len();
+        let metadata = path.metadata().map_err(unreadable)?;
+        if !metadata.is_file() {
+            return Err(Error::invalid_input(format!("the external data `{location}` is no file")));
+        }
+        let available = metadata.len();
         if offset.checked_add(length).is_none_or(|end| end > available) {
             let what = format!(
                 "the external data `{location}` has {available} bytes; {length} are needed from byte {offset} on"
             );
             return Err(Error::invalid_input(what));
         }
+        self.count(&path, available, length)?;
+        let mut file = File::open(path).map_err(unreadable)?;
         file.seek(SeekFrom::Start(offset)).map_err(unreadable)?;
         let mut bytes = Vec::new();
         file.take(length).read_to_end(&mut bytes).map_err(unreadable)?;
         Ok(bytes.into())
+    }
+
+    /// Counts bytes to be read. Tensors may share their data, but not so that a small file becomes a large model.
+    fn count(&self, path: &Path, available: u64, length: u64) -> Result<()> {
+        let mut reading = self.reading.borrow_mut();
+        reading.files.insert(path.to_path_buf(), available);
+        reading.read = reading.read.saturating_add(length);
+        let limit = reading
+            .files
+            .values()
+            .fold(0, |sum: u64, &size| sum.saturating_add(size))
+            .saturating_mul(SHARING);
+        if reading.read > limit {
+            return Err(Error::invalid_input(format!(
+                "the tensors of the model have more than {SHARING} times the bytes of its external data"
+            )));
+        }
+        Ok(())
     }
 
     /// The file at `location`, which must not lead out of the folder, not even by a symbolic link.

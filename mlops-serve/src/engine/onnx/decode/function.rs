@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use mlops_core::Result;
+use prost::Message;
 
 use super::opsets;
 use crate::engine::onnx::graph::Domain;
@@ -19,7 +20,9 @@ pub(super) struct Function {
     pub(super) outputs: Vec<String>,
     pub(super) defaults: HashMap<String, AttributeProto>,
     pub(super) opsets: Vec<(Domain, i64)>,
-    pub(super) nodes: Vec<NodeProto>,
+    /// The nodes of the body, and the bytes each takes in the file.
+    pub(super) nodes: Vec<(NodeProto, usize)>,
+    pub(super) bytes_of_defaults: usize,
 }
 
 impl Functions {
@@ -29,12 +32,17 @@ impl Functions {
             let domain = Domain::parse(proto.domain.as_deref().unwrap_or_default());
             let key = (domain, proto.name.unwrap_or_default(), proto.overload.unwrap_or_default());
             let named = |attribute: AttributeProto| (attribute.name.clone().unwrap_or_default(), attribute);
+            let sized = |node: NodeProto| {
+                let bytes = node.encoded_len();
+                (node, bytes)
+            };
             let function = Function {
+                bytes_of_defaults: proto.attribute_proto.iter().map(Message::encoded_len).sum(),
                 inputs: proto.input,
                 outputs: proto.output,
                 defaults: proto.attribute_proto.into_iter().map(named).collect(),
                 opsets: opsets(&proto.opset_import)?,
-                nodes: proto.node,
+                nodes: proto.node.into_iter().map(sized).collect(),
             };
             functions.insert(key, function);
         }

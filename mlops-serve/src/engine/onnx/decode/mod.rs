@@ -5,12 +5,14 @@ mod builder;
 mod external;
 mod function;
 mod kind;
+mod size;
 mod tensor;
 
 use bytes::Bytes;
 use mlops_core::{Error, Result};
 use prost::Message;
 
+pub(crate) use builder::SPARSE_LIMIT;
 pub(crate) use external::ExternalData;
 pub(crate) use kind::dtype_of;
 
@@ -48,6 +50,7 @@ pub(crate) fn parse(bytes: &Bytes) -> Result<ModelProto> {
     if bytes.is_empty() {
         return Err(Error::invalid_input("the ONNX file is empty"));
     }
+    size::check(bytes)?;
     ModelProto::decode(bytes.clone()).map_err(|cause| {
         Error::invalid_input("this is not an ONNX file, or it is cut short or damaged").with_source(cause)
     })
@@ -70,7 +73,12 @@ fn opsets(imports: &[super::proto::OperatorSetIdProto]) -> Result<Vec<(Domain, i
 }
 
 /// The tensor of a message that stands alone.
-#[cfg(test)]
 pub(crate) fn tensor(proto: super::proto::TensorProto) -> Result<super::tensor::HostTensor> {
     tensor::tensor(proto, &ExternalData::default())
+}
+
+/// The tensor of a sparse message that stands alone, with all its elements.
+pub(crate) fn dense(proto: super::proto::SparseTensorProto) -> Result<super::tensor::HostTensor> {
+    let mut left = SPARSE_LIMIT;
+    Ok(tensor::dense(proto, &ExternalData::default(), &mut left)?.1)
 }

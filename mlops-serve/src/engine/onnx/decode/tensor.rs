@@ -102,11 +102,11 @@ fn elements<T: Scalar, const SIZE: usize>(raw: &[u8], element: impl Fn([u8; SIZE
     Ok(T::wrap(chunks.iter().map(|&bytes| element(bytes)).collect::<Vec<_>>().into()))
 }
 
-/// The dense tensor of a sparse message. Its size is that of its shape, so `limit` bounds the elements it may have.
+/// The dense tensor of a sparse message. Its size is that of its shape, so that its bytes are taken from what is `left`.
 pub(super) fn dense(
     proto: SparseTensorProto,
     external: &ExternalData,
-    limit: usize,
+    left: &mut usize,
 ) -> Result<(String, HostTensor)> {
     let values = proto.values.ok_or_else(|| Error::invalid_input("a sparse tensor has no values"))?;
     let name = values.name.clone().unwrap_or_default();
@@ -114,10 +114,11 @@ pub(super) fn dense(
         |what: String| Error::invalid_input(format!("the sparse tensor \"{name}\" cannot be read: {what}"));
     let shape = shape(&proto.dims)?;
     let count = element_count(&shape)?;
-    if count > limit {
-        return Err(fault(format!("{count} elements are more than the {limit} a sparse tensor may have")));
-    }
     let values = tensor(values, external)?;
+    let size = values.dtype().size().unwrap_or(size_of::<String>());
+    *left = count.checked_mul(size).and_then(|bytes| left.checked_sub(bytes)).ok_or_else(|| {
+        fault(format!("the shape {shape:?} would take more memory than sparse tensors may have"))
+    })?;
     let indices = match proto.indices {
         Some(indices) => tensor(indices, external)?,
         None => return Err(fault("it has no indices".into())),

@@ -9,6 +9,8 @@ mod layout;
 mod lower;
 mod network;
 mod tensor;
+#[cfg(all(test, feature = "cpu"))]
+mod tests;
 
 use std::collections::HashMap;
 

@@ -363,13 +363,12 @@ impl Operator for PackedAttention {
             self.wants_present,
             context,
         )?;
-        if let (Some(Value::Tensor(values)), Some(Value::Tensor(keys))) =
-            (outputs.pop().filter(|_| outputs.len() == 2), outputs.get(1))
+        if outputs.len() == 3
+            && let (Some(Value::Tensor(values)), Some(Value::Tensor(keys))) = (outputs.pop(), outputs.pop())
         {
             let mut both = keys.elements::<f32>()?.to_vec();
             both.extend_from_slice(values.elements::<f32>()?);
             let present = HostTensor::new([2, batch, heads, sizes.keys, sizes.dim].as_slice(), both)?;
-            outputs.truncate(1);
             outputs.push(present.into());
         }
         Ok(outputs)

@@ -96,7 +96,7 @@ impl Gemm {
                 [length] | [1, length] if length == columns => epilogue.bias = Bias::PerColumn(addend),
                 [length, 1] if length == rows => epilogue.bias = Bias::PerRow(addend),
                 [c_rows, c_columns] if [c_rows, c_columns] == [rows, columns] => {
-                    epilogue.residual = Some(addend)
+                    epilogue.residual = Some(addend);
                 }
                 _ => {
                     check_addend(c, &shape)?;

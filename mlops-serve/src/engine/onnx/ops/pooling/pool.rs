@@ -12,6 +12,7 @@ use crate::engine::onnx::ops::{Context, Operator, Outputs, Source, one};
 use crate::engine::onnx::tensor::{Data, HostTensor, Shape, element_count, for_numbers};
 use crate::engine::onnx::value::{Inputs, Value};
 use crate::kernels::parallel::Threads;
+use crate::kernels::pool::{PoolGeometry, average_pool, max_pool};
 
 #[derive(Debug)]
 struct Pool {
@@ -79,7 +80,9 @@ impl Operator for Pool {
         match (x.data(), self.kind) {
             (Data::F32(elements), _) => {
                 let mut out = context.memory.floats(count);
-                self.pool(elements, &planes, &mut out, context.threads);
+                if !self.pool_single(elements, &planes, &mut out, context.threads) {
+                    self.pool(elements, &planes, &mut out, context.threads);
+                }
                 let indices = self.indices(elements, &planes);
                 outputs(HostTensor::new(shape.clone(), out)?, shape, indices)
             }
@@ -103,6 +106,36 @@ fn outputs(out: HostTensor, shape: Shape, indices: Option<Vec<i64>>) -> Result<O
 }
 
 impl Pool {
+    /// By the kernels, if they have this pooling.
+    fn pool_single(&self, x: &[f32], planes: &Planes<'_>, out: &mut [f32], threads: &Threads) -> bool {
+        let Placement { kernel, strides, dilations, pads_begin, pads_end, output } = planes.placement;
+        let pair = |values: &[usize], filler: usize| match *values {
+            [only] => Some([filler, only]),
+            [first, second] => Some([first, second]),
+            _ => None,
+        };
+        let (Some(kernel), Some(strides), Some(dilations)) =
+            (pair(kernel, 1), pair(strides, 1), pair(dilations, 1))
+        else {
+            return false;
+        };
+        let (Some([top, left]), Some([bottom, right]), Some(size), Some(out_size)) =
+            (pair(pads_begin, 0), pair(pads_end, 0), pair(planes.size, 1), pair(output, 1))
+        else {
+            return false;
+        };
+        let geometry = PoolGeometry { kernel, strides, dilations, pads: [top, left, bottom, right] };
+        let dims = [1, x.len() / (size[0] * size[1]).max(1), size[0], size[1]];
+        match self.kind {
+            Kind::Max { .. } => max_pool(x, dims, &geometry, out_size, out, threads),
+            Kind::Average { count_padding } => {
+                average_pool(x, dims, &geometry, out_size, count_padding, out, threads);
+            }
+            Kind::Lp(_) => return false,
+        }
+        true
+    }
+
     fn pool<T: Number>(&self, x: &[T], planes: &Planes<'_>, out: &mut [T], threads: &Threads) {
         let out_len = product(&planes.placement.output);
         let in_len = product(planes.size);

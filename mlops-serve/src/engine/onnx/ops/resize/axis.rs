@@ -70,6 +70,9 @@ pub(super) struct Taps {
     pub(super) identity: bool,
 }
 
+/// The most weights of an axis.
+const MOST_TAPS: f32 = 1e9;
+
 /// An axis that may change its length.
 #[derive(Debug, Clone)]
 pub(super) struct Axis {
@@ -120,7 +123,7 @@ impl Axis {
         let mut outside = reserve(self.output)?;
         outside.extend((0..self.output).map(|output| {
             let x = self.source(coordinates, output);
-            !self.fixed && !(x >= 0.0 && x <= self.input as f32 - 1.0)
+            !self.fixed && !(0.0..=self.input as f32 - 1.0).contains(&x)
         }));
         Ok(outside)
     }
@@ -159,7 +162,7 @@ impl Axis {
         let shrink = if filter.antialias { self.scale.min(1.0) } else { 1.0 };
         let reach = (radius / shrink).ceil();
         let count = 2.0 * reach;
-        if !(count * (self.output as f32) < 1e9) {
+        if count * self.output as f32 > MOST_TAPS || count.is_nan() {
             return Err(Error::engine(format!(
                 "resizing {} to {} sees too many neighbours",
                 self.input, self.output

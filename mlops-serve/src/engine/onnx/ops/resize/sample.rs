@@ -133,6 +133,8 @@ impl GridSample {
         if x < low || x > high {
             match self.padding {
                 Padding::Zeros => {}
+                // A cubic kernel looks at the border beyond it, as PyTorch and onnxruntime do.
+                Padding::Border if self.mode == Mode::Cubic => {}
                 Padding::Border => x = x.clamp(0.0, last),
                 Padding::Reflection => x = reflected(x, low, high),
             }

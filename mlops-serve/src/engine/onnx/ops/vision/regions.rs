@@ -106,7 +106,8 @@ impl RoiAlign {
         let size = [side(0) / columns as f64, side(1) / rows as f64];
         let samples =
             size.map(|size| if self.sampling > 0 { self.sampling as f64 } else { size.ceil().max(0.0) });
-        if !(samples[0] * samples[1] <= MOST_SAMPLES) {
+        let count = samples[0] * samples[1];
+        if count > MOST_SAMPLES || count.is_nan() {
             return Err(Error::engine(format!("the region {region:?} is too large")));
         }
         let counts = samples.map(|count| count as usize);
