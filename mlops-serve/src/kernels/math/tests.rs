@@ -149,7 +149,7 @@ fn activations_are_within_their_bounds() {
         check("selu", 4.0, Selu { alpha: 2.0, gamma: 3.0 }, |x| {
             3.0 * if x < 0.0 { 2.0 * x.exp_m1() } else { x }
         });
-        check("thresholded relu", 0.0, ThresholdedRelu { alpha: 1.0 }, |x| if x <= 1.0 { 0.0 } else { x });
+        check("thresholded relu", 0.0, ThresholdedRelu { alpha: 1.0 }, |x| if x > 1.0 { x } else { 0.0 });
     });
 }
 
