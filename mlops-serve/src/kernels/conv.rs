@@ -71,12 +71,23 @@ impl Convolution {
     /// A convolution from `in_channels` to `out_channels` (both over all groups). Both must be multiples of
     /// `geometry.groups`, and `weights` must hold `[out_channels, in_channels / groups, kH, kW]` values.
     pub(crate) fn new(weights: &[f32], out_channels: usize, in_channels: usize, geometry: Geometry) -> Self {
+        Self::new_for(Arch::new(), weights, out_channels, in_channels, geometry)
+    }
+
+    /// The same for an instruction set.
+    fn new_for(
+        arch: Arch,
+        weights: &[f32],
+        out_channels: usize,
+        in_channels: usize,
+        geometry: Geometry,
+    ) -> Self {
         Self {
             geometry,
             out_channels,
             in_channels,
             weights: weights.to_vec(),
-            arch: Arch::new(),
+            arch,
             left: OnceLock::new(),
             right: OnceLock::new(),
             winograd_four: OnceLock::new(),
@@ -152,12 +163,14 @@ impl Convolution {
 
     /// The weights of every group as left operand.
     fn left(&self) -> &[PackedA] {
-        self.left.get_or_init(|| self.groups().map(PackedA::pack).collect())
+        self.left.get_or_init(|| self.groups().map(|weights| PackedA::pack_for(self.arch, weights)).collect())
     }
 
     /// The transposed weights of every group as right operand.
     fn right(&self) -> &[PackedB] {
-        self.right.get_or_init(|| self.groups().map(|weights| PackedB::pack(weights.transposed())).collect())
+        self.right.get_or_init(|| {
+            self.groups().map(|weights| PackedB::pack_for(self.arch, weights.transposed())).collect()
+        })
     }
 
     /// The weights of every group as matrix `[O / groups, depth]`.
@@ -173,7 +186,9 @@ impl Convolution {
     fn winograd(&self, shape: &Shape<'_>, group_in: usize) -> Option<&WinogradWeights> {
         let tile = winograd::tile(shape, group_in, self.out_channels)?;
         let cell = if tile == 4 { &self.winograd_four } else { &self.winograd_two };
-        Some(cell.get_or_init(|| WinogradWeights::new(&self.weights, self.out_channels, group_in, tile)))
+        Some(cell.get_or_init(|| {
+            WinogradWeights::new(self.arch, &self.weights, self.out_channels, group_in, tile)
+        }))
     }
 }
 

@@ -14,7 +14,7 @@ mod tests;
 use pulp::{Arch, Simd, WithSimd};
 
 use self::finish::{RowEpilogue, finish_row, finish_simple_tile};
-use self::micro::{Tile, packed_tile, strided_tile, tile_rows};
+use self::micro::{Tile, packed_tile, strided_tile, tile_rows, unpacked_tile};
 use self::pack::{Panels, aligned_scratch, lanes, pack_panels, packed_len};
 use crate::kernels::epilogue::{Bias, Epilogue};
 use crate::kernels::parallel::Threads;
@@ -94,7 +94,20 @@ pub(crate) fn gemm_dynamic(
     scratch: &mut Vec<f32>,
     threads: &Threads,
 ) {
-    let arch = Arch::new();
+    gemm_dynamic_for(Arch::new(), out, out_row_stride, a, b, epilogue, scratch, threads);
+}
+
+#[expect(clippy::too_many_arguments, reason = "the operands of a product")]
+fn gemm_dynamic_for(
+    arch: Arch,
+    out: &mut [f32],
+    out_row_stride: usize,
+    a: MatrixRef<'_>,
+    b: MatrixRef<'_>,
+    epilogue: &Epilogue<'_>,
+    scratch: &mut Vec<f32>,
+    threads: &Threads,
+) {
     let lanes = lanes(arch);
     let b_len = packed_len(b.rows, b.columns, lanes);
     let copy = a.column_stride != 1 && a.columns > 1;
@@ -102,7 +115,7 @@ pub(crate) fn gemm_dynamic(
     let (b_scratch, a_scratch) = scratch.split_at_mut(b_len);
     let a = if copy { copy_row_major(a, a_scratch) } else { a };
     pack_panels(b, lanes, b_scratch);
-    let panels = Panels { data: b_scratch, depth: b.rows, columns: b.columns, lanes };
+    let panels = Panels { data: b_scratch, row_stride: None, depth: b.rows, columns: b.columns, lanes };
     multiply(out, out_row_stride, a, panels, arch, epilogue, threads);
 }
 
@@ -178,7 +191,7 @@ fn multiply(
 pub(crate) struct Block<'a> {
     /// Left operand; its columns are adjacent.
     pub(crate) a: MatrixRef<'a>,
-    /// The same, packed, if it is.
+    /// The same, packed, if it is (it must be where `b` is not).
     pub(crate) packed: Option<&'a PackedA>,
     pub(crate) b: Panels<'a>,
     pub(crate) epilogue: &'a Epilogue<'a>,
@@ -253,7 +266,10 @@ impl WithSimd for Multiply<'_, '_, '_> {
                 && !matches!(epilogue.bias, Bias::PerColumn(_));
             for index in panels.clone() {
                 let (columns, vectors) = b.shape(index);
-                let panel = b.panel(index, vectors, from, block_depth);
+                let panel = match b.row_stride {
+                    Some(stride) => &b.data[from * stride + index * b.width()..],
+                    None => b.panel(index, vectors, from, block_depth),
+                };
                 let column = first_column + index * b.width();
                 let out_column = (index - panels.start) * b.width();
                 let column_bias = match epilogue.bias {
@@ -264,7 +280,12 @@ impl WithSimd for Multiply<'_, '_, '_> {
                     let rows = tile_step.min(a.rows - row);
                     if let Some(packed) = packed {
                         let left = packed.block(row, from, block_depth);
-                        packed_tile(simd, rows, left, vectors, panel, &mut tile.0, false);
+                        match b.row_stride {
+                            Some(stride) => {
+                                unpacked_tile(simd, rows, left, vectors, (panel, stride), &mut tile.0);
+                            }
+                            None => packed_tile(simd, rows, left, vectors, panel, &mut tile.0, false),
+                        }
                     } else {
                         let left = &a.data[(row * a.row_stride + from).min(a.data.len())..];
                         strided_tile(

@@ -96,7 +96,7 @@ impl Threads {
 
     /// Calls `task` once with every item and its index.
     pub(crate) fn for_each_mut<T: Send>(&self, items: &mut [T], task: impl Fn(usize, &mut T) + Sync) {
-        self.for_each(items.len(), items.iter_mut(), |index, item| task(index, item));
+        self.for_each(items.len(), items.iter_mut(), task);
     }
 
     /// Calls `task` once with every chunk of `chunk_len` elements (the last may be shorter) and its index.

@@ -321,7 +321,7 @@ mod tests {
     fn pools_agree_with_plain_loops() {
         let mut random = Random::new(3);
         let threads = [Threads::single(), Threads::new(3).unwrap()];
-        for case in 0..400 {
+        for case in 0..200 {
             let mut pick = |values: &[usize]| values[random.below(values.len())];
             let geometry = PoolGeometry {
                 kernel: [pick(&[1, 2, 3, 5]), pick(&[1, 2, 3, 7])],

@@ -97,7 +97,7 @@ pub(crate) struct RecurrentInput<'a> {
 pub(crate) struct RecurrentOutput<'a> {
     /// `[steps, directions, batch, hidden]`
     pub(crate) hidden: Option<&'a mut [f32]>,
-    /// `[directions, batch, hidden]`: after the last step of each sequence.
+    /// `[directions, batch, hidden]`: after the last step of each sequence, zero if it has none.
     pub(crate) last_hidden: Option<&'a mut [f32]>,
     /// Likewise, LSTM only.
     pub(crate) last_cell: Option<&'a mut [f32]>,
@@ -345,6 +345,10 @@ impl Recurrent {
                     out[place..place + hidden].copy_from_slice(&state[item * hidden..][..hidden]);
                 }
             }
+        }
+        for item in (0..batch).filter(|&item| length_of(item) == 0) {
+            state[item * hidden..][..hidden].fill(0.0);
+            cell[item * hidden..][..hidden].fill(0.0);
         }
         if let Some(last) = &mut output.last_hidden {
             last[place.clone()].copy_from_slice(state);

@@ -3,6 +3,8 @@
 //! With AVX-512 these are a few permutations of vectors; elsewhere plain loops, which the compiler does what it can
 //! with.
 
+#![expect(clippy::needless_range_loop, reason = "blocks of registers read best by index")]
+
 use pulp::Simd;
 
 /// Values moved at a time.

@@ -1,5 +1,7 @@
 //! Helpers of the tests: repeatable random values and a comparison.
 
+use pulp::Arch;
+
 /// A small repeatable generator (splitmix64).
 pub(crate) struct Random(u64);
 
@@ -35,4 +37,12 @@ pub(crate) fn assert_close(actual: &[f32], expected: &[f32], tolerance: f32, wha
         let close = (actual - expected).abs() <= tolerance * expected.abs().max(1.0) || actual == expected;
         assert!(close, "{what}: value {index} is {actual}, expected {expected}");
     }
+}
+
+/// The instruction sets of this machine, the plain one included.
+pub(crate) fn instruction_sets() -> Vec<Arch> {
+    let mut sets = vec![Arch::new(), Arch::Scalar];
+    #[cfg(target_arch = "x86_64")]
+    sets.extend(pulp::x86::V3::try_new().map(Arch::V3));
+    sets
 }

@@ -2,8 +2,9 @@
 //!
 //! A [`TreeSpec`] is checked once and laid out for speed by [`TreeEnsemble::new`]: shallow trees are padded to perfect
 //! ones, whose nodes need no child pointers, deeper ones become pairs of adjacent children. Both are walked without
-//! branches that depend on the data, so that the processor works on several trees at a time. Rows with a `NaN`, and trees
-//! that test for equality or membership, take a plain walk that follows the operator's text step by step.
+//! branches that depend on the data, so that the processor works on several trees at a time. Each comparison is turned such
+//! that it fails for `NaN` where `NaN` should go, if need be by comparing the negative feature. Trees that test for equality
+//! or membership take a plain walk that follows the operator's text step by step.
 //!
 //! Weights are added in the order of the trees, in the number type of the ensemble.
 
@@ -11,15 +12,24 @@ mod layout;
 #[cfg(test)]
 mod tests;
 
-use self::layout::{Compact, Forest, GeneralNode, Perfect, Test, Walk, walk_general};
+use self::layout::{Columns, Compact, Forest, GeneralNode, Perfect, Test, VisitWalk, Walk, walk_general};
 use crate::kernels::parallel::Threads;
 
 /// The number type of inputs, thresholds and weights: `f32` or `f64`.
 pub(crate) trait TreeNumber:
-    Copy + PartialOrd + Default + Send + Sync + std::fmt::Debug + std::ops::AddAssign + 'static
+    Copy
+    + PartialOrd
+    + Default
+    + Send
+    + Sync
+    + std::fmt::Debug
+    + std::ops::AddAssign
+    + std::ops::Neg<Output = Self>
+    + 'static
 {
     /// Not a number: no comparison with it holds.
     const NAN: Self;
+    const INFINITY: Self;
     fn is_nan(self) -> bool;
     /// The greatest number below this one.
     fn next_down(self) -> Self;
@@ -31,6 +41,7 @@ macro_rules! tree_number {
     ($type:ty) => {
         impl TreeNumber for $type {
             const NAN: Self = <$type>::NAN;
+            const INFINITY: Self = <$type>::INFINITY;
             #[inline(always)]
             fn is_nan(self) -> bool {
                 self.is_nan()
@@ -113,7 +124,7 @@ pub(crate) struct TreeSpec<T> {
     /// Values in a row of output.
     pub(crate) targets: usize,
     pub(crate) aggregate: Aggregate,
-    /// Added at the end: one per target, or none.
+    /// Added at the end: one per target, or none. Of several targets, those without any weight in a row stay zero.
     pub(crate) base_values: Vec<T>,
 }
 
@@ -157,10 +168,11 @@ impl<T: TreeNumber> LeafWeights<T> {
     }
 }
 
-/// The layout for rows without `NaN`.
+/// The layout for order tests.
 #[derive(Debug)]
 struct Fast<T> {
     forest: Forest<T>,
+    columns: Columns,
     /// The leaf in each slot of the layout.
     leaves: Vec<u32>,
     /// If every leaf has exactly one weight and there is one target: the weight in each slot.
@@ -201,7 +213,7 @@ impl<T: TreeNumber> TreeEnsemble<T> {
             });
         }
         let roots: Vec<u32> = spec.roots.iter().map(|&root| root as u32).collect();
-        let fast = lay_out(&general, &roots, &depths, &weights, spec.targets);
+        let fast = lay_out(&general, &roots, &depths, &weights, (spec.features, spec.targets));
         Ok(Self {
             features: spec.features,
             targets: spec.targets,
@@ -244,78 +256,61 @@ impl<T: TreeNumber> TreeEnsemble<T> {
     }
 
     fn evaluate_block(&self, rows: &[T], out: &mut [T]) {
-        let has_nan = |row: &[T]| row.iter().fold(false, |found, x| found | x.is_nan());
         match &self.fast {
-            Some(fast) if !has_nan(rows) => self.evaluate_fast(fast, rows, out),
-            Some(fast) => {
-                for (number, out) in out.chunks_exact_mut(self.targets).enumerate() {
-                    let row = &rows[number * self.features..(number + 1) * self.features];
-                    if has_nan(row) {
-                        self.evaluate_general(row, out);
-                    } else {
-                        self.evaluate_fast(fast, row, out);
-                    }
+            Some(fast) if fast.columns.negatives => {
+                let mut both = Vec::with_capacity(2 * rows.len());
+                for row in rows.chunks_exact(self.features) {
+                    both.extend_from_slice(row);
+                    both.extend(row.iter().map(|&x| -x));
                 }
+                self.evaluate_fast(fast, &both, out);
             }
+            Some(fast) => self.evaluate_fast(fast, rows, out),
             None => self.evaluate_general(rows, out),
         }
     }
 
     fn evaluate_fast(&self, fast: &Fast<T>, rows: &[T], out: &mut [T]) {
+        let columns = fast.columns.count();
         match (&fast.forest, &fast.single) {
             (Forest::Perfect(perfect), Some(single)) => {
-                struct Visit<'a, T>(&'a TreeEnsemble<T>, &'a [T], &'a [T], &'a mut [T]);
-                impl<T: TreeNumber> layout::VisitWalk<T> for Visit<'_, T> {
-                    #[inline(always)]
-                    fn visit(self, walk: impl Walk<T>) {
-                        self.0.evaluate_single(walk, self.1, self.2, self.3);
-                    }
-                }
-                perfect.visit(Visit(self, single, rows, out));
+                perfect.visit(Single { ensemble: self, values: single, rows, columns, out });
             }
-            (Forest::Compact(compact), Some(single)) => self.evaluate_single(compact, single, rows, out),
+            (Forest::Compact(compact), Some(single)) => {
+                let single = Single { ensemble: self, values: single, rows, columns, out };
+                single.visit(compact);
+            }
             (Forest::Perfect(perfect), None) => {
-                self.evaluate_lists(rows, out, |tree, row| fast.leaves[perfect.slot(tree, row)] as usize);
+                self.evaluate_lists(rows, columns, out, |tree, row| {
+                    fast.leaves[perfect.slot(tree, row)] as usize
+                });
             }
             (Forest::Compact(compact), None) => {
-                self.evaluate_lists(rows, out, |tree, row| fast.leaves[compact.slot(tree, row)] as usize);
+                self.evaluate_lists(rows, columns, out, |tree, row| {
+                    fast.leaves[compact.slot(tree, row)] as usize
+                });
             }
         }
     }
 
     fn evaluate_general(&self, rows: &[T], out: &mut [T]) {
-        self.evaluate_lists(rows, out, |tree, row| {
+        self.evaluate_lists(rows, self.features, out, |tree, row| {
             walk_general(&self.general, &self.sets, self.roots[tree], row) as usize
         });
     }
 
-    /// One target, one weight per leaf.
-    #[inline(always)]
-    fn evaluate_single(&self, walk: impl Walk<T>, values: &[T], rows: &[T], out: &mut [T]) {
-        let trees = self.roots.len();
-        let features = self.features;
-        let base = self.base_values.first().copied();
-        match self.aggregate {
-            Aggregate::Sum | Aggregate::Average => {
-                walk.accumulate(trees, values, rows, features, out, |total, value| *total += value);
-                if self.aggregate == Aggregate::Average {
-                    out.iter_mut().for_each(|total| *total = total.over(trees));
-                }
-            }
-            Aggregate::Min => walk.extreme(trees, values, rows, features, out, |value, best| value < best),
-            Aggregate::Max => walk.extreme(trees, values, rows, features, out, |value, best| value > best),
-        }
-        if let Some(base) = base {
-            out.iter_mut().for_each(|total| *total += base);
-        }
-    }
-
     /// Any number of targets and of weights per leaf.
     #[inline(always)]
-    fn evaluate_lists(&self, rows: &[T], out: &mut [T], leaf_of: impl Fn(usize, &[T]) -> usize) {
+    fn evaluate_lists(
+        &self,
+        rows: &[T],
+        columns: usize,
+        out: &mut [T],
+        leaf_of: impl Fn(usize, &[T]) -> usize,
+    ) {
         let mut seen = vec![false; self.targets];
         for (number, out) in out.chunks_exact_mut(self.targets).enumerate() {
-            let row = &rows[number * self.features..(number + 1) * self.features];
+            let row = &rows[number * columns..(number + 1) * columns];
             out.fill(T::default());
             seen.fill(false);
             for tree in 0..self.roots.len() {
@@ -333,9 +328,43 @@ impl<T: TreeNumber> TreeEnsemble<T> {
             if self.aggregate == Aggregate::Average && !self.roots.is_empty() {
                 out.iter_mut().for_each(|total| *total = total.over(self.roots.len()));
             }
-            for (total, &base) in out.iter_mut().zip(&self.base_values) {
-                *total += base;
+            for ((total, &base), &seen) in out.iter_mut().zip(&self.base_values).zip(&seen) {
+                // A target among several that no leaf spoke of stays zero, as it does in onnxruntime.
+                if seen || self.targets == 1 {
+                    *total += base;
+                }
             }
+        }
+    }
+}
+
+/// Evaluation with one target and one weight per leaf.
+struct Single<'a, T> {
+    ensemble: &'a TreeEnsemble<T>,
+    /// The weight in each slot of the layout.
+    values: &'a [T],
+    rows: &'a [T],
+    columns: usize,
+    out: &'a mut [T],
+}
+
+impl<T: TreeNumber> VisitWalk<T> for Single<'_, T> {
+    #[inline(always)]
+    fn visit(self, walk: impl Walk<T>) {
+        let Self { ensemble, values, rows, columns, out } = self;
+        let trees = ensemble.roots.len();
+        match ensemble.aggregate {
+            Aggregate::Sum | Aggregate::Average => {
+                walk.sum(trees, values, rows, columns, out);
+                if ensemble.aggregate == Aggregate::Average {
+                    out.iter_mut().for_each(|total| *total = total.over(trees));
+                }
+            }
+            Aggregate::Min => walk.extreme(trees, values, rows, columns, out, |value, best| value < best),
+            Aggregate::Max => walk.extreme(trees, values, rows, columns, out, |value, best| value > best),
+        }
+        if let Some(&base) = ensemble.base_values.first() {
+            out.iter_mut().for_each(|total| *total += base);
         }
     }
 }
@@ -440,13 +469,13 @@ fn gather_weights<T: TreeNumber>(
     Ok(LeafWeights { starts, targets, weights })
 }
 
-/// The layout for rows without `NaN`; `None` if some test is no comparison of order.
+/// The layout for order tests; `None` if some test is no comparison of order.
 fn lay_out<T: TreeNumber>(
     general: &[GeneralNode<T>],
     roots: &[u32],
     depths: &[usize],
     weights: &LeafWeights<T>,
-    targets: usize,
+    (features, targets): (usize, usize),
 ) -> Option<Fast<T>> {
     if roots.is_empty()
         || general.iter().any(|node| matches!(node.test, Test::Eq | Test::Neq | Test::Member(_)))
@@ -455,15 +484,16 @@ fn lay_out<T: TreeNumber>(
     }
     let deepest = depths.iter().copied().max().unwrap_or(0);
     let slots = roots.len().checked_mul(1 << deepest.min(PERFECT_DEPTH))?;
+    let columns = Columns::of(general, features);
     // Perfect trees win as long as padding does not make them several times larger.
     let (forest, leaves) = if deepest <= PERFECT_DEPTH && slots <= 3 * general.len() {
-        let (perfect, leaves) = Perfect::new(general, roots, deepest);
+        let (perfect, leaves) = Perfect::new(general, columns, roots, deepest);
         (Forest::Perfect(perfect), leaves)
     } else {
-        let (compact, leaves) = Compact::new(general, roots, depths);
+        let (compact, leaves) = Compact::new(general, columns, roots, depths);
         (Forest::Compact(compact), leaves)
     };
     let one_each = targets == 1 && weights.starts.windows(2).all(|pair| pair[1] - pair[0] == 1);
     let single = one_each.then(|| leaves.iter().map(|&leaf| weights.weights[leaf as usize]).collect());
-    Some(Fast { forest, leaves, single })
+    Some(Fast { forest, columns, leaves, single })
 }

@@ -1,4 +1,6 @@
 //! Any [ONNX](https://onnx.ai) model as an [`Engine`], loaded at run time.
+//!
+#![doc = include_str!("../../../docs/onnx-operators.md")]
 
 pub mod compress;
 mod decode;

@@ -161,9 +161,22 @@ impl ChannelBlock<'_, '_> {
         }
         let taps = &self.layout.taps[..];
         let fixed_taps = taps.first_chunk::<TAPS>().filter(|_| TAPS > 0);
+        let plain = self.shape.geometry.kernel == [3, 3] && self.shape.geometry.dilations == [1, 1];
         for y in 0..out_height {
-            for x in 0..out_width {
-                let padded = &padded[y * row_stride * pitch + x * column_stride..];
+            let padded = &padded[y * row_stride * pitch..];
+            let sums = &mut sums[y * out_width..][..out_width];
+            let mut done = 0;
+            if let (true, Some(weights)) = (plain, fixed.first_chunk::<9>()) {
+                let blocks = sums.as_chunks_mut::<4>().0;
+                let blocks = match column_stride {
+                    1 => three_by_three::<S, 1, 6>(simd, bias, weights, padded, pitch, blocks),
+                    2 => three_by_three::<S, 2, 9>(simd, bias, weights, padded, pitch, blocks),
+                    _ => 0,
+                };
+                done = 4 * blocks;
+            }
+            for (x, out) in sums.iter_mut().enumerate().skip(done) {
+                let padded = &padded[x * column_stride..];
                 let mut sum = bias;
                 if let Some(taps) = fixed_taps {
                     for tap in 0..TAPS {
@@ -174,10 +187,40 @@ impl ChannelBlock<'_, '_> {
                         sum = multiply_add(simd, load::<S>(weight), padded[tap], sum);
                     }
                 }
-                sums[y * out_width + x] = sum;
+                *out = sum;
             }
         }
     }
+}
+
+/// Blocks of four neighbouring outputs of a 3x3 kernel, which share their inputs; `SPAN` is `3 * STRIDE + 3`. Returns
+/// how many blocks were done.
+#[inline(always)]
+fn three_by_three<S: Simd, const STRIDE: usize, const SPAN: usize>(
+    simd: S,
+    bias: S::f32s,
+    weights: &[S::f32s; 9],
+    padded: &[S::f32s],
+    pitch: usize,
+    out: &mut [[S::f32s; 4]],
+) -> usize {
+    let mut done = 0;
+    for (block, out) in out.iter_mut().enumerate() {
+        let mut sums = [bias; 4];
+        for row in 0..3 {
+            let Some(inputs) = padded[row * pitch + 4 * STRIDE * block..].first_chunk::<SPAN>() else {
+                return done;
+            };
+            for tap in 0..3 {
+                for (pixel, sum) in sums.iter_mut().enumerate() {
+                    *sum = multiply_add(simd, weights[row * 3 + tap], inputs[pixel * STRIDE + tap], *sum);
+                }
+            }
+        }
+        *out = sums;
+        done += 1;
+    }
+    done
 }
 
 /// Writes the sums channel after channel.

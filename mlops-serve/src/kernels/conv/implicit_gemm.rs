@@ -18,12 +18,16 @@ use crate::kernels::gemm::micro::{
 use crate::kernels::gemm::pack::{Panels, aligned_scratch, lanes, packed_len, panel_vectors};
 use crate::kernels::gemm::{Block, MatrixRef, Multiply, PackedA, PackedB};
 use crate::kernels::parallel::Threads;
+use crate::kernels::shuffle::{STEP, transpose};
 
 /// Values of packed pixels handled together: they stay in the second-level cache while all weights pass by.
 const PACKED_VALUES: usize = 192 * 1024;
 
 /// Depth of a block of the transposed product: the block of a panel of weights stays in the first-level cache.
 const DEPTH_BLOCK: usize = 256;
+
+/// Input channels up to which pixels that need no gathering are not packed: with more, the rows lie on too many pages.
+const UNPACKED_DEPTH: usize = 192;
 
 /// Values of planes that are filled before the first of them is read: a vector just written piece by piece is slow to
 /// read.
@@ -149,8 +153,8 @@ impl WithSimd for Pack<'_, '_> {
             panels.push(PixelPanel::new(first, pixels, width, layout.pitch(), stored, data));
         }
         if patches.is_matrix() {
-            for channel in 0..channels {
-                for panel in &mut panels {
+            for panel in &mut panels {
+                for channel in 0..channels {
                     panel.pack(&input[channel * channel_len..], &[0], channel);
                 }
             }
@@ -260,13 +264,29 @@ impl WithSimd for Pixels<'_, '_, '_> {
         let width = PANEL_VECTORS * lanes;
         let depth = self.weights.depth();
         let pixels = self.rows.first().map_or(0, |row| row.len());
-        for start in (0..pixels).step_by(self.together * width) {
-            let count = (self.together * width).min(pixels - start);
+        let mut start = 0;
+        while start < pixels {
             let first = self.first + start;
-            let data = &mut self.pack[..packed_len(depth, count, lanes)];
-            let stored = |pixels: usize, lanes: usize| panel_vectors(pixels, lanes) * lanes;
-            simd.vectorize(Pack { patches: self.patches, first, count, step: width, stored, lanes, data });
-            let b = Panels { data, depth, columns: count, lanes };
+            let unpacked = self.patches.is_matrix() && depth <= UNPACKED_DEPTH;
+            let b = if unpacked && pixels - start >= lanes {
+                let data = &self.patches.input[first..];
+                let columns = (pixels - start) / lanes * lanes;
+                Panels { data, row_stride: Some(self.patches.channel_len()), depth, columns, lanes }
+            } else {
+                let count = (self.together * width).min(pixels - start);
+                let data = &mut self.pack[..packed_len(depth, count, lanes)];
+                let stored = |pixels: usize, lanes: usize| panel_vectors(pixels, lanes) * lanes;
+                simd.vectorize(Pack {
+                    patches: self.patches,
+                    first,
+                    count,
+                    step: width,
+                    stored,
+                    lanes,
+                    data,
+                });
+                Panels { data, row_stride: None, depth, columns: count, lanes }
+            };
             let block = Block {
                 a: MatrixRef {
                     data: &[],
@@ -284,8 +304,9 @@ impl WithSimd for Pixels<'_, '_, '_> {
                 panels: 0..b.count(),
             };
             let mut rows: Vec<&mut [f32]> =
-                self.rows.iter_mut().map(|row| &mut row[start..][..count]).collect();
+                self.rows.iter_mut().map(|row| &mut row[start..][..b.columns]).collect();
             simd.vectorize(Multiply { block, out: &mut rows });
+            start += b.columns;
         }
     }
 }
@@ -328,7 +349,7 @@ pub(crate) fn run_transposed(
     let tiles = pixels.div_ceil(tile);
     let left_len = (tiles * tile * depth).next_multiple_of(16);
     let sums_len = (tiles * tile * width).next_multiple_of(16);
-    let row_len = (width * pixels).next_multiple_of(16);
+    let row_len = (width * (pixels + STEP)).next_multiple_of(16);
     let workers = threads.count();
 
     let scratch = aligned_scratch(scratch, left_len + workers * (sums_len + row_len));
@@ -396,9 +417,30 @@ impl WithSimd for Channels<'_, '_> {
                 }
             }
         }
+        let pitch = pixels + STEP;
         for (first, sums) in (0..pixels).step_by(tile).zip(sums.chunks_exact(tile * panels.width())) {
             let count = tile.min(pixels - first);
-            for (channel, row) in rows.chunks_exact_mut(pixels).take(channels).enumerate() {
+            if S::F32_LANES == STEP {
+                for block in 0..vectors {
+                    let mut values = [[0.0; STEP]; STEP];
+                    for (values, sums) in values.iter_mut().zip(sums.chunks_exact(stored)).take(count) {
+                        if let Some(sums) = sums[block * STEP..].first_chunk::<STEP>() {
+                            *values = *sums;
+                        }
+                    }
+                    transpose(simd, &mut values);
+                    // What is written beyond the tile is overwritten by the next one, or never read.
+                    for (values, row) in
+                        values.iter().zip(rows[block * STEP * pitch..].chunks_exact_mut(pitch))
+                    {
+                        if let Some(row) = row[first..].first_chunk_mut::<STEP>() {
+                            *row = *values;
+                        }
+                    }
+                }
+                continue;
+            }
+            for (channel, row) in rows.chunks_exact_mut(pitch).take(channels).enumerate() {
                 for (value, sums) in row[first..][..count].iter_mut().zip(sums.chunks_exact(stored)) {
                     *value = sums[channel];
                 }
@@ -406,7 +448,7 @@ impl WithSimd for Channels<'_, '_> {
         }
         let first_channel = index * panels.width();
         for ((channel, out), row) in
-            (first_channel..).zip(out.chunks_exact_mut(pixels)).zip(rows.chunks_exact(pixels))
+            (first_channel..).zip(out.chunks_exact_mut(pixels)).zip(rows.chunks_exact(pitch))
         {
             finish_row(simd, row, out, &RowEpilogue::of_channel(epilogue, channel, pixels, 0, pixels));
             epilogue.activation.apply_rest(out);

@@ -1,7 +1,7 @@
 use super::*;
 use crate::kernels::epilogue::Activation;
 use crate::kernels::math::activate;
-use crate::kernels::testing::{Random, assert_close};
+use crate::kernels::testing::{Random, assert_close, instruction_sets};
 
 /// A convolution in plain loops and double precision.
 fn naive(
@@ -84,12 +84,14 @@ fn check(case: &Case, random: &mut Random, scratch: &mut Vec<f32>, threads: &[Th
         activation: activations[random.below(activations.len())],
     };
     let expected = naive(&weights, *out_channels, geometry, &input, *dims, &epilogue);
-    let convolution = Convolution::new(&weights, *out_channels, dims[1], *geometry);
+    let sets = instruction_sets();
+    let arch = sets[random.below(sets.len())];
+    let convolution = Convolution::new_for(arch, &weights, *out_channels, dims[1], *geometry);
     let nd = ConvolutionNd::new(&weights, *out_channels, dims[1], nd_geometry(geometry));
     for threads in threads {
         let mut out = vec![9.0; len];
         convolution.run(&input, *dims, &epilogue, &mut out, scratch, threads);
-        assert_close(&out, &expected, 1e-4, &format!("{case:?}"));
+        assert_close(&out, &expected, 1e-4, &format!("{case:?} {arch:?}"));
         let mut out = vec![9.0; len];
         nd.run(&input, dims, &epilogue, &mut out, scratch, threads);
         assert_close(&out, &expected, 1e-4, &format!("any rank, {case:?}"));
@@ -116,7 +118,7 @@ fn random_convolutions_agree_with_plain_loops() {
     let mut random = Random::new(5);
     let (threads, mut scratch) = (all_threads(), Vec::new());
     let channels = [1, 2, 3, 5, 8, 12, 16, 20, 33];
-    for _ in 0..400 {
+    for _ in 0..300 {
         let mut pick = |values: &[usize]| values[random.below(values.len())];
         let groups = pick(&[1, 1, 1, 2, 4]);
         let case = Case {
@@ -147,7 +149,7 @@ fn winograd_agrees_with_plain_loops() {
         [[4, 4], [7, 7], [8, 9], [5, 30], [9, 9], [14, 14], [10, 71], [13, 22], [28, 28], [33, 40], [12, 65]];
     for size in sizes {
         for channels in [[16, 16], [17, 40], [33, 29]] {
-            for pads in [[1, 1, 1, 1], [0, 0, 0, 0], [0, 2, 1, 0]] {
+            for pads in [[1, 1, 1, 1], [1, 1, 1, 1], [0, 0, 0, 0], [0, 2, 1, 0], [3, 0, 0, 5]] {
                 let geometry =
                     Geometry { groups: 1, kernel: [3, 3], strides: [1, 1], dilations: [1, 1], pads };
                 let case =
@@ -162,9 +164,9 @@ fn winograd_agrees_with_plain_loops() {
 fn depthwise_agrees_with_plain_loops() {
     let mut random = Random::new(7);
     let (threads, mut scratch) = (all_threads(), Vec::new());
-    for _ in 0..150 {
+    for _ in 0..200 {
         let mut pick = |values: &[usize]| values[random.below(values.len())];
-        let groups = pick(&[2, 3, 8, 19]);
+        let groups = pick(&[2, 3, 8, 19, 40]);
         let kernel = pick(&[1, 3, 3, 5, 7]);
         let pad = pick(&[0, kernel / 2]);
         let case = Case {

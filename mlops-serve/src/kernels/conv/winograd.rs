@@ -6,6 +6,8 @@
 //! products are transformed back into `step x step` outputs. Vectors hold the same element of neighbouring tiles,
 //! which the split of the input into phases puts next to each other.
 
+#![expect(clippy::needless_range_loop, reason = "blocks of registers read best by index")]
+
 use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
@@ -133,10 +135,16 @@ fn output_transform<S: Simd, const SIDE: usize, const STEP: usize>(
 
 impl WinogradWeights {
     /// Transforms weights `[O, C, 3, 3]`, in double precision.
-    pub(crate) fn new(weights: &[f32], out_channels: usize, in_channels: usize, step: usize) -> Self {
+    pub(crate) fn new(
+        arch: Arch,
+        weights: &[f32],
+        out_channels: usize,
+        in_channels: usize,
+        step: usize,
+    ) -> Self {
         let transform = kernel_transform(step);
         let side = step + 2;
-        let rows = tile_rows(lanes(Arch::new()));
+        let rows = tile_rows(lanes(arch));
         let element_len = element_len(out_channels, in_channels, rows);
         let mut data = AlignedVec::zeros(side * side * element_len);
         let packed = data.as_mut_slice();
@@ -196,7 +204,7 @@ impl WinogradWeights {
         let tiles = grid[0] * grid[1];
         let panels = tiles.div_ceil(width);
         // One thread takes a panel at a time through all stages, so that it stays in the second-level cache.
-        let together = if threads.count() == 1 { 1 } else { panels.min(4 * threads.count()) };
+        let together = if threads.count() == 1 { 1 } else { panels.min(2 * threads.count()) };
         let shares = if threads.count() == 1 { 1 } else { 4 * threads.count() };
         let elements = SIDE * SIDE;
         let inputs_len = elements * (self.in_channels * width + SKEW);

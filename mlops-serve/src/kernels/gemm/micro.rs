@@ -82,6 +82,37 @@ impl<const ROWS: usize, const VECTORS: usize> WithSimd for PackedLeft<'_, ROWS, 
     }
 }
 
+/// Left operand packed `[depth][ROWS]`, right operand as it lies in memory, rows `row_stride` apart.
+struct StridedRight<'a, const ROWS: usize, const VECTORS: usize> {
+    left: &'a [f32],
+    right: &'a [f32],
+    row_stride: usize,
+    tile: &'a mut [f32],
+}
+
+impl<const ROWS: usize, const VECTORS: usize> WithSimd for StridedRight<'_, ROWS, VECTORS> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let left = self.left.as_chunks::<ROWS>().0;
+        let tile = S::as_mut_simd_f32s(self.tile).0.as_chunks_mut::<VECTORS>().0;
+        let Some(tile) = tile.first_chunk_mut::<ROWS>() else { return };
+        let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
+        for (p, left) in left.iter().enumerate() {
+            let right = S::as_simd_f32s(&self.right[p * self.row_stride..]).0;
+            let Some(right) = right.first_chunk::<VECTORS>() else { return };
+            for row in 0..ROWS {
+                let value = simd.splat_f32s(left[row]);
+                for vector in 0..VECTORS {
+                    sums[row][vector] = multiply_add(simd, value, right[vector], sums[row][vector]);
+                }
+            }
+        }
+        *tile = sums;
+    }
+}
+
 /// Left operand as it lies in memory, rows `row_stride` apart.
 struct StridedLeft<'a, const ROWS: usize, const VECTORS: usize> {
     left: &'a [f32],
@@ -223,6 +254,25 @@ pub(crate) fn packed_tile<S: Simd>(
     macro_rules! kernel {
         ($rows:literal, $vectors:literal) => {
             simd.vectorize(PackedLeft::<$rows, $vectors> { left, panel, tile, accumulate })
+        };
+    }
+    for_rows_and_vectors!(kernel_rows(rows), vectors, kernel);
+}
+
+/// A tile from a left operand packed `[depth][kernel_rows(rows)]` and whole vectors of a right operand as it lies in
+/// memory, rows of which are `row_stride` apart.
+#[inline(always)]
+pub(crate) fn unpacked_tile<S: Simd>(
+    simd: S,
+    rows: usize,
+    left: &[f32],
+    vectors: usize,
+    (right, row_stride): (&[f32], usize),
+    tile: &mut [f32],
+) {
+    macro_rules! kernel {
+        ($rows:literal, $vectors:literal) => {
+            simd.vectorize(StridedRight::<$rows, $vectors> { left, right, row_stride, tile })
         };
     }
     for_rows_and_vectors!(kernel_rows(rows), vectors, kernel);

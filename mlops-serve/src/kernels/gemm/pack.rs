@@ -81,7 +81,11 @@ pub(crate) struct PackedB {
 impl PackedB {
     /// Packs `b` for this machine's vectors. The last panel is one vector wide where that suffices.
     pub(crate) fn pack(b: MatrixRef<'_>) -> Self {
-        let arch = Arch::new();
+        Self::pack_for(Arch::new(), b)
+    }
+
+    /// Packs `b` for the vectors of an instruction set.
+    pub(crate) fn pack_for(arch: Arch, b: MatrixRef<'_>) -> Self {
         let lanes = lanes(arch);
         let mut data = AlignedVec::zeros(packed_len(b.rows, b.columns, lanes));
         pack_panels(b, lanes, data.as_mut_slice());
@@ -103,7 +107,13 @@ impl PackedB {
     }
 
     pub(crate) fn view(&self) -> Panels<'_> {
-        Panels { data: self.data.as_slice(), depth: self.depth, columns: self.columns, lanes: self.lanes }
+        Panels {
+            data: self.data.as_slice(),
+            row_stride: None,
+            depth: self.depth,
+            columns: self.columns,
+            lanes: self.lanes,
+        }
     }
 }
 
@@ -117,9 +127,9 @@ pub(crate) struct PackedA {
 }
 
 impl PackedA {
-    /// Packs `a` for this machine's vectors. The last block has as many rows as the smallest kernel that does.
-    pub(crate) fn pack(a: MatrixRef<'_>) -> Self {
-        let tile_rows = tile_rows(lanes(Arch::new()));
+    /// Packs `a` for the vectors of an instruction set. The last block has as many rows as the smallest kernel that does.
+    pub(crate) fn pack_for(arch: Arch, a: MatrixRef<'_>) -> Self {
+        let tile_rows = tile_rows(lanes(arch));
         let rest = a.rows % tile_rows;
         let tail = if rest == 0 { 0 } else { kernel_rows(rest) };
         let mut data = AlignedVec::zeros((a.rows - rest + tail) * a.columns);
@@ -158,6 +168,8 @@ impl PackedA {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Panels<'a> {
     pub(crate) data: &'a [f32],
+    /// Not packed: rows that lie this far apart, their columns being a multiple of the lanes.
+    pub(crate) row_stride: Option<usize>,
     pub(crate) depth: usize,
     pub(crate) columns: usize,
     pub(crate) lanes: usize,

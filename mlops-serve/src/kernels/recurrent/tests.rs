@@ -68,7 +68,7 @@ fn oracle(spec: &RecurrentSpec<'_>, input: &RecurrentInput<'_>) -> [Vec<f64>; 3]
                     Cell::Lstm { peepholes, input_forget } => {
                         let p =
                             |g: usize, i: usize| peepholes.map_or(0.0, |p| f64::from(p[(d * 3 + g) * h + i]));
-                        for i in 0..h {
+                        for (i, state) in state.iter_mut().enumerate() {
                             let input_gate = act(0, x(0, i) + past(0, i, &before) + p(0, i) * cell[i]);
                             let forget = if input_forget {
                                 1.0 - input_gate
@@ -77,7 +77,7 @@ fn oracle(spec: &RecurrentSpec<'_>, input: &RecurrentInput<'_>) -> [Vec<f64>; 3]
                             };
                             cell[i] = forget * cell[i] + input_gate * act(1, x(3, i) + past(3, i, &before));
                             let output = act(0, x(1, i) + past(1, i, &before) + p(1, i) * cell[i]);
-                            state[i] = output * apply(f[2], None, cell[i]);
+                            *state = output * apply(f[2], None, cell[i]);
                         }
                     }
                     Cell::Gru { linear_before_reset } => {
@@ -101,6 +101,10 @@ fn oracle(spec: &RecurrentSpec<'_>, input: &RecurrentInput<'_>) -> [Vec<f64>; 3]
                 }
                 let place = ((t * count + d) * input.batch + item) * h;
                 y[place..place + h].copy_from_slice(&state);
+            }
+            if length == 0 {
+                state.fill(0.0);
+                cell.fill(0.0);
             }
             let place = (d * input.batch + item) * h;
             last_h[place..place + h].copy_from_slice(&state);
@@ -165,7 +169,7 @@ fn every_cell_and_option_agrees_with_its_formula() {
                         };
                         let x = data(steps * batch * inputs, 54, 1.0);
                         let lengths: Vec<usize> = (0..batch)
-                            .map(|item| (steps + 1).saturating_sub(2 * item))
+                            .map(|item| (steps + 1).saturating_sub(4 * item))
                             .map(|l| l.min(steps))
                             .collect();
                         let state = count * batch * hidden;

@@ -48,20 +48,65 @@ pub(super) struct GeneralNode<T> {
 }
 
 impl<T: TreeNumber> GeneralNode<T> {
-    /// The node as `x <= threshold`, equivalent for every `x` but `NaN`: the threshold and the children for true and
-    /// false. Order tests only.
-    fn as_leq(&self) -> (T, u32, u32) {
+    /// The node as a comparison that sends `NaN` where it belongs. Order tests only.
+    fn oriented(&self) -> Oriented<T> {
         let (yes, no) = (self.true_child, self.false_child);
-        // Below the least number lies none, and no comparison with NaN holds either.
-        let below =
-            if self.threshold.next_down() < self.threshold { self.threshold.next_down() } else { T::NAN };
-        match self.test {
-            _ if self.threshold.is_nan() => (T::NAN, yes, no),
-            Test::Lt => (below, yes, no),
-            Test::Gte => (below, no, yes),
-            Test::Gt => (self.threshold, no, yes),
-            _ => (self.threshold, yes, no),
+        let t = self.threshold;
+        // First as x <= threshold, right for every x but NaN. No comparison with a threshold of NaN holds.
+        let (threshold, yes, no) = match self.test {
+            _ if t.is_nan() => (T::NAN, yes, no),
+            Test::Lt => (below(t), yes, no),
+            Test::Gte => (below(t), no, yes),
+            Test::Gt => (t, no, yes),
+            _ => (t, yes, no),
+        };
+        let nan_goes_to = if self.missing_goes_true { self.true_child } else { self.false_child };
+        if nan_goes_to == no {
+            Oriented { threshold, negated: false, met: yes, not_met: no }
+        } else {
+            // x <= threshold is the contrary of -x < -threshold.
+            let threshold = if threshold.is_nan() { T::INFINITY } else { below(-threshold) };
+            Oriented { threshold, negated: true, met: no, not_met: yes }
         }
+    }
+}
+
+/// `x <= threshold`, or `-x <= threshold` where negated: one child if it is met, the other if not, as with `NaN`.
+struct Oriented<T> {
+    threshold: T,
+    negated: bool,
+    met: u32,
+    not_met: u32,
+}
+
+/// The threshold that turns `<` into `<=`. Below the least number lies none, and with `NaN` no comparison holds.
+fn below<T: TreeNumber>(threshold: T) -> T {
+    let below = threshold.next_down();
+    if below < threshold { below } else { T::NAN }
+}
+
+/// The row to compare with: the features, and, if any node wants them, their negatives.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Columns {
+    features: usize,
+    pub(super) negatives: bool,
+}
+
+impl Columns {
+    /// What the order tests among `nodes` look at.
+    pub(super) fn of<T: TreeNumber>(nodes: &[GeneralNode<T>], features: usize) -> Self {
+        let negatives =
+            nodes.iter().any(|node| !matches!(node.test, Test::Leaf(_)) && node.oriented().negated);
+        Self { features, negatives }
+    }
+
+    fn number<T>(self, feature: u32, oriented: &Oriented<T>) -> u32 {
+        if oriented.negated { feature + self.features as u32 } else { feature }
+    }
+
+    /// Values in a row.
+    pub(super) fn count(self) -> usize {
+        if self.negatives { 2 * self.features } else { self.features }
     }
 }
 
@@ -91,7 +136,7 @@ pub(super) fn walk_general<T: TreeNumber>(
     }
 }
 
-/// Trees laid out for rows without `NaN`.
+/// Trees laid out for order tests.
 #[derive(Debug)]
 pub(super) enum Forest<T> {
     Perfect(Perfect<T>),
@@ -102,22 +147,20 @@ pub(super) enum Forest<T> {
 pub(super) trait Walk<T: TreeNumber> {
     fn slot(&self, tree: usize, row: &[T]) -> usize;
 
-    /// Sets `out[row]` to all `values[slot]` of the row, joined in the order of the trees from zero.
+    /// Sets `out[row]` to the sum of the row's `values[slot]` over the trees in their order.
     #[inline(always)]
-    fn accumulate(
-        &self,
-        trees: usize,
-        values: &[T],
-        rows: &[T],
-        features: usize,
-        out: &mut [T],
-        join: impl Fn(&mut T, T),
-    ) {
+    fn sum(&self, trees: usize, values: &[T], rows: &[T], columns: usize, out: &mut [T]) {
         out.fill(T::default());
+        if let [total] = out {
+            for tree in 0..trees {
+                *total += values[self.slot(tree, &rows[..columns])];
+            }
+            return;
+        }
         for tree in 0..trees {
             for (number, total) in out.iter_mut().enumerate() {
-                let row = &rows[number * features..(number + 1) * features];
-                join(total, values[self.slot(tree, row)]);
+                let row = &rows[number * columns..(number + 1) * columns];
+                *total += values[self.slot(tree, row)];
             }
         }
     }
@@ -129,12 +172,12 @@ pub(super) trait Walk<T: TreeNumber> {
         trees: usize,
         values: &[T],
         rows: &[T],
-        features: usize,
+        columns: usize,
         out: &mut [T],
         better: impl Fn(T, T) -> bool,
     ) {
         for (number, best) in out.iter_mut().enumerate() {
-            let row = &rows[number * features..(number + 1) * features];
+            let row = &rows[number * columns..(number + 1) * columns];
             *best = values[self.slot(0, row)];
             for tree in 1..trees {
                 let value = values[self.slot(tree, row)];
@@ -151,7 +194,8 @@ pub(super) trait VisitWalk<T: TreeNumber> {
     fn visit(self, walk: impl Walk<T>);
 }
 
-/// Trees padded to the same depth. Node 1 is the root, and below node `n` are `2n`, if `x <= threshold`, and `2n + 1`;
+/// Trees padded to the same depth. Node 1 is the root, and below node `n` are `2n`, if the comparison
+/// is met, and `2n + 1`;
 /// the leaves come after the last level.
 #[derive(Debug)]
 pub(super) struct Perfect<T> {
@@ -167,7 +211,12 @@ struct PerfectNode<T> {
 
 impl<T: TreeNumber> Perfect<T> {
     /// Lays out trees of order tests, none of them deeper than `depth`; also returns the leaf in each slot.
-    pub(super) fn new(general: &[GeneralNode<T>], roots: &[u32], depth: usize) -> (Self, Vec<u32>) {
+    pub(super) fn new(
+        general: &[GeneralNode<T>],
+        columns: Columns,
+        roots: &[u32],
+        depth: usize,
+    ) -> (Self, Vec<u32>) {
         let width = 1 << depth;
         let mut nodes = vec![PerfectNode { threshold: T::default(), feature: 0 }; roots.len() * width];
         let mut leaves = vec![0; roots.len() * width];
@@ -181,10 +230,11 @@ impl<T: TreeNumber> Perfect<T> {
                     let first = (place << levels) - width;
                     leaves[tree * width..][first..first + (1 << levels)].fill(leaf);
                 } else {
-                    let (threshold, yes, no) = node.as_leq();
-                    nodes[tree * width + place] = PerfectNode { threshold, feature: node.feature };
-                    open.push((yes, 2 * place));
-                    open.push((no, 2 * place + 1));
+                    let oriented = node.oriented();
+                    let feature = columns.number(node.feature, &oriented);
+                    nodes[tree * width + place] = PerfectNode { threshold: oriented.threshold, feature };
+                    open.push((oriented.met, 2 * place));
+                    open.push((oriented.not_met, 2 * place + 1));
                 }
             }
         }
@@ -252,7 +302,8 @@ fn is_at_most<T: TreeNumber>(x: T, threshold: T) -> bool {
     x <= threshold
 }
 
-/// Trees of any shape. The children of a node are neighbours: at `below` if not `x <= threshold`, and after it if so.
+/// Trees of any shape. The children of a node are neighbours: at `below` if the comparison is not met, and after it
+/// if so.
 /// A leaf is below itself, so that a walk may go on past it.
 #[derive(Debug)]
 pub(super) struct Compact<T> {
@@ -274,11 +325,19 @@ struct CompactTree {
 }
 
 /// Steps between two looks at whether the leaf is reached.
-const STRIDE: u32 = 6;
+const STRIDE: u32 = 3;
+
+/// Trees or rows that are walked side by side.
+const LANES: usize = 16;
 
 impl<T: TreeNumber> Compact<T> {
     /// Lays out trees of order tests; also returns the leaf in each slot (zero where there is none).
-    pub(super) fn new(general: &[GeneralNode<T>], roots: &[u32], depths: &[usize]) -> (Self, Vec<u32>) {
+    pub(super) fn new(
+        general: &[GeneralNode<T>],
+        columns: Columns,
+        roots: &[u32],
+        depths: &[usize],
+    ) -> (Self, Vec<u32>) {
         let mut nodes = Vec::with_capacity(general.len());
         let mut leaves = Vec::with_capacity(general.len());
         let mut trees = Vec::with_capacity(roots.len());
@@ -295,13 +354,15 @@ impl<T: TreeNumber> Compact<T> {
                     nodes[place] = CompactNode { below: place as u32, ..empty };
                     leaves[place] = leaf;
                 } else {
-                    let (threshold, yes, no) = node.as_leq();
+                    let oriented = node.oriented();
+                    let feature = columns.number(node.feature, &oriented);
                     let below = nodes.len();
-                    nodes[place] = CompactNode { threshold, feature: node.feature, below: below as u32 };
+                    nodes[place] =
+                        CompactNode { threshold: oriented.threshold, feature, below: below as u32 };
                     nodes.extend([empty; 2]);
                     leaves.extend([0; 2]);
-                    open.push_back((no, below));
-                    open.push_back((yes, below + 1));
+                    open.push_back((oriented.not_met, below));
+                    open.push_back((oriented.met, below + 1));
                 }
             }
         }
@@ -317,24 +378,69 @@ impl<T: TreeNumber> Compact<T> {
     }
 }
 
+impl<T: TreeNumber> Compact<T> {
+    /// Walks [`LANES`] trees or rows side by side, until all are at their leaves.
+    #[inline(always)]
+    fn side_by_side<'a>(&self, trees: [usize; LANES], row: impl Fn(usize) -> &'a [T]) -> [u32; LANES] {
+        let mut at = trees.map(|tree| self.trees[tree].root);
+        let mut left = trees.iter().map(|&tree| self.trees[tree].depth).max().unwrap_or(0);
+        while left > 0 {
+            for _ in 0..STRIDE {
+                for (lane, at) in at.iter_mut().enumerate() {
+                    *at = self.step(*at, row(lane));
+                }
+            }
+            left = left.saturating_sub(STRIDE);
+            if at.iter().all(|&at| self.nodes[at as usize].below == at) {
+                break;
+            }
+        }
+        at
+    }
+}
+
 impl<T: TreeNumber> Walk<T> for &Compact<T> {
     #[inline(always)]
     fn slot(&self, tree: usize, row: &[T]) -> usize {
         let CompactTree { root, depth } = self.trees[tree];
         let mut at = root;
         let mut left = depth;
-        while left > STRIDE {
+        while left > 0 {
             for _ in 0..STRIDE {
                 at = self.step(at, row);
             }
-            left -= STRIDE;
+            left = left.saturating_sub(STRIDE);
             if self.nodes[at as usize].below == at {
-                return at as usize;
+                break;
             }
         }
-        for _ in 0..left {
-            at = self.step(at, row);
-        }
         at as usize
+    }
+
+    #[inline(always)]
+    fn sum(&self, trees: usize, values: &[T], rows: &[T], columns: usize, out: &mut [T]) {
+        out.fill(T::default());
+        let together = out.len() / LANES * LANES;
+        let (blocks, rest) = out.split_at_mut(together);
+        for tree in 0..trees {
+            for (block, totals) in blocks.chunks_exact_mut(LANES).enumerate() {
+                let rows = &rows[block * LANES * columns..(block + 1) * LANES * columns];
+                let slots = self.side_by_side([tree; LANES], |lane| &rows[lane * columns..(lane + 1) * columns]);
+                for (total, slot) in totals.iter_mut().zip(slots) {
+                    *total += values[slot as usize];
+                }
+            }
+        }
+        for (number, total) in rest.iter_mut().enumerate() {
+            let row = &rows[(together + number) * columns..][..columns];
+            for first in (0..trees).step_by(LANES) {
+                let count = LANES.min(trees - first);
+                // Beyond the last tree, it is walked again and its weight left out.
+                let numbers = std::array::from_fn(|lane| first + lane.min(count - 1));
+                for slot in self.side_by_side(numbers, |_| row).into_iter().take(count) {
+                    *total += values[slot as usize];
+                }
+            }
+        }
     }
 }

@@ -15,6 +15,7 @@ mod fused;
 mod indexing;
 mod layout;
 mod linear;
+mod loss;
 mod ml;
 mod normalization;
 mod number;
@@ -131,6 +132,7 @@ const FAMILIES: &[&[Entry]] = &[
     indexing::OPERATORS,
     layout::OPERATORS,
     linear::OPERATORS,
+    loss::OPERATORS,
     ml::OPERATORS,
     normalization::OPERATORS,
     pooling::OPERATORS,

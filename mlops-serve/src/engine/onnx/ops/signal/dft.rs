@@ -2,8 +2,9 @@
 
 use mlops_core::{Error, Result};
 
+use super::count;
 use super::fourier::{Complex, Prepared};
-use super::{count, floats, of_type};
+use crate::engine::onnx::ops::floats::{from_doubles, to_doubles};
 use crate::engine::onnx::ops::{Context, Operator, Outputs, Source, one, support};
 use crate::engine::onnx::tensor::{Shape, element_count};
 use crate::engine::onnx::value::Inputs;
@@ -59,7 +60,7 @@ impl Operator for Dft {
         shape[axis] = kept;
         shape[signal.rank() - 1] = if real_output { 1 } else { 2 };
 
-        let values = floats(signal)?;
+        let values = to_doubles(signal)?;
         let mut output: Vec<f64> = context.memory.vector(element_count(&shape)?)?;
         output.resize(element_count(&shape)?, 0.0);
         let output_parts = if real_output { 1 } else { 2 };
@@ -94,7 +95,7 @@ impl Operator for Dft {
                 }
             }
         }
-        one(of_type(signal.dtype(), shape, output)?)
+        one(from_doubles(&shape, output, signal.dtype())?)
     }
 }
 
@@ -129,7 +130,7 @@ impl Operator for Stft {
         };
         let step = count(inputs, 1, "the frame step")?.filter(|&step| step > 0);
         let step = step.ok_or_else(|| Error::engine("the frame step must be positive"))?;
-        let window = inputs.optional(2)?.map(floats).transpose()?;
+        let window = inputs.optional(2)?.map(to_doubles).transpose()?;
         let length = match (count(inputs, 3, "the frame length")?, &window) {
             (Some(length), _) => length,
             (None, Some(window)) => window.len(),
@@ -146,7 +147,7 @@ impl Operator for Stft {
         let kept = if self.one_sided { length / 2 + 1 } else { length };
         let shape = Shape::from_slice(&[batch, frames, kept, 2]);
 
-        let values = floats(signal)?;
+        let values = to_doubles(signal)?;
         let mut output: Vec<f64> = context.memory.vector(element_count(&shape)?)?;
         let (mut lane, mut scratch) = (Vec::new(), Vec::new());
         for signal in values.chunks_exact((time * parts).max(1)) {
@@ -162,6 +163,6 @@ impl Operator for Stft {
                 output.extend(lane[..kept].iter().flat_map(|value| [value.re, value.im]));
             }
         }
-        one(of_type(signal.dtype(), shape, output)?)
+        one(from_doubles(&shape, output, signal.dtype())?)
     }
 }

@@ -4,10 +4,11 @@ use std::f64::consts::LN_10;
 
 use mlops_core::{DType, Error, Result};
 
-use super::{count, floats, of_type};
+use super::{count, of_type};
+use crate::engine::onnx::ops::floats::to_doubles;
 use crate::engine::onnx::ops::shape::element_type;
 use crate::engine::onnx::ops::{Context, Operator, Outputs, Source, one};
-use crate::engine::onnx::tensor::{Shape, element_count};
+use crate::engine::onnx::tensor::element_count;
 use crate::engine::onnx::value::Inputs;
 
 /// `MelWeightMatrix`: how much each frequency of a spectrum counts for each mel band, `[length / 2 + 1, bands]`.
@@ -33,14 +34,14 @@ impl Operator for MelWeightMatrix {
         let length = number(1, "the length of the transform")?;
         let rate = number(2, "the sample rate")?;
         let edge = |index: usize| -> Result<f64> {
-            match *floats(inputs.tensor(index)?)? {
+            match *to_doubles(inputs.tensor(index)?)? {
                 [hertz] if hertz >= 0.0 && hertz.is_finite() => Ok(hertz),
                 ref other => Err(Error::engine(format!("an edge must be one frequency, not {other:?}"))),
             }
         };
         let (lowest, highest) = (edge(3)?, edge(4)?);
         let frequencies = length / 2 + 1;
-        let shape = Shape::from_slice(&[frequencies, bands]);
+        let shape = [frequencies, bands];
         let size = element_count(&shape)?;
         let mut weights: Vec<f64> = context.memory.vector(size)?;
         weights.resize(size, 0.0);
@@ -69,7 +70,7 @@ impl Operator for MelWeightMatrix {
                 weights[place * bands + band] = (right - place) as f64 / (right - middle) as f64;
             }
         }
-        one(of_type(self.dtype, shape, weights)?)
+        one(of_type(self.dtype, &shape, weights)?)
     }
 }
 

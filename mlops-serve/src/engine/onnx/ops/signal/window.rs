@@ -7,7 +7,6 @@ use mlops_core::{DType, Error, Result};
 use super::{count, of_type};
 use crate::engine::onnx::ops::shape::element_type;
 use crate::engine::onnx::ops::{Context, Operator, Outputs, Source, one};
-use crate::engine::onnx::tensor::Shape;
 use crate::engine::onnx::value::Inputs;
 
 /// A sum of cosines: `a - b cos(x) + c cos(2 x)`, where `x` makes one turn over the window.
@@ -55,6 +54,6 @@ impl Operator for Window {
         };
         let mut weights: Vec<f64> = context.memory.vector(size)?;
         weights.extend((0..size).map(weight));
-        one(of_type(self.dtype, Shape::from_slice(&[size]), weights)?)
+        one(of_type(self.dtype, &[size], weights)?)
     }
 }
