@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from ml.cases import Skip, run, write
-from operators import contrib, control, indexing, layout, signal
+from operators import contrib, control, indexing, layout, network, signal
 
-FAMILIES = {"layout": layout, "indexing": indexing, "control": control, "signal": signal, "contrib": contrib}
+FAMILIES = {"layout": layout, "indexing": indexing, "control": control, "signal": signal, "contrib": contrib, "network": network}
 
 
 def main() -> None:

@@ -211,3 +211,74 @@ fn mask_strides(lengths: [usize; 4]) -> [usize; 3] {
     let steps = strides(&lengths);
     [0, 1, 2].map(|axis| if lengths[axis] == 1 { 0 } else { steps[axis] })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::onnx::graph::Attribute;
+    use crate::engine::onnx::ops::testing::fused;
+    use crate::kernels::testing::{Random, assert_close};
+
+    /// An element of a tensor of four dimensions, those of length 1 being repeated.
+    fn at(elements: &[f32], lengths: [usize; 4], place: [usize; 4]) -> f32 {
+        elements[lengths.iter().zip(place).fold(0, |index, (&length, at)| index * length + at % length)]
+    }
+
+    #[test]
+    fn layouts_and_broadcasting_are_those_of_the_products_it_stands_for() {
+        let mut random = Random::new(3);
+        let (queries, keys, dim) = (3, 5, 4);
+        // Batch and heads of q, k, v and the whole mask.
+        for [q, k, v, mask] in [
+            [[2, 2, 0, 0], [2, 2, 0, 0], [2, 2, 0, 0], [1, 1, 1, keys]],
+            [[1, 2, 0, 0], [2, 1, 0, 0], [1, 1, 0, 0], [2, 1, queries, keys]],
+            [[2, 2, 0, 0], [2, 2, 0, 0], [2, 2, 0, 0], [2, 2, queries, 1]],
+        ] {
+            let q = [q[0], q[1], queries, dim];
+            let (k, v) = ([k[0], k[1], keys, dim], [v[0], v[1], keys, dim]);
+            let values = [q, k, v, mask].map(|lengths| random.values(lengths.iter().product()));
+            for rows_first in [false, true] {
+                let laid_out = |lengths: [usize; 4], elements: &[f32]| {
+                    let [b, h, s, d] = lengths;
+                    if !rows_first {
+                        return Some(HostTensor::new(lengths.as_slice(), elements.to_vec()).unwrap());
+                    }
+                    let swapped = (0..b * h * s * d)
+                        .map(|i| at(elements, lengths, [i / (s * h * d), i / d % h, i / (h * d) % s, i % d]));
+                    Some(HostTensor::new([b, s, h, d].as_slice(), swapped.collect::<Vec<f32>>()).unwrap())
+                };
+                let layout = || Attribute::Text(if rows_first { "bshd" } else { "bhsd" }.into());
+                let attributes = [
+                    ("scale", Attribute::Float(0.5)),
+                    ("q_layout", layout()),
+                    ("k_layout", layout()),
+                    ("v_layout", layout()),
+                    ("out_layout", Attribute::Text("bhsd".into())),
+                ];
+                let inputs = [
+                    laid_out(q, &values[0]),
+                    laid_out(k, &values[1]),
+                    laid_out(v, &values[2]),
+                    Some(HostTensor::new(mask.as_slice(), values[3].clone()).unwrap()),
+                ];
+                let out = fused("Attention", attributes, inputs, &[], 1).unwrap().remove(0);
+                let mut expected = Vec::new();
+                for place in 0..2 * 2 * queries {
+                    let (b, h, i) = (place / (2 * queries), place / queries % 2, place % queries);
+                    let score = |j: usize| {
+                        let dot: f32 = (0..dim)
+                            .map(|d| at(&values[0], q, [b, h, i, d]) * at(&values[1], k, [b, h, j, d]))
+                            .sum();
+                        (0.5 * dot + at(&values[3], mask, [b, h, i, j])).exp()
+                    };
+                    let sum: f32 = (0..keys).map(score).sum();
+                    expected.extend((0..dim).map(|d| {
+                        (0..keys).map(|j| score(j) / sum * at(&values[2], v, [b, h, j, d])).sum::<f32>()
+                    }));
+                }
+                assert_eq!(out.shape(), [2, 2, queries, dim]);
+                assert_close(out.elements().unwrap(), &expected, 1e-5, "attention");
+            }
+        }
+    }
+}

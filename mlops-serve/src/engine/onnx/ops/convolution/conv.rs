@@ -233,3 +233,50 @@ impl Sizes {
         Kernel::Flat(Arc::new(Convolution::new(weights, self.out_channels, self.in_channels, geometry)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::onnx::graph::Attribute;
+    use crate::engine::onnx::ops::testing::fused;
+    use crate::kernels::testing::{Random, assert_close};
+
+    #[test]
+    fn a_residual_is_added_before_the_activation_whatever_its_shape() {
+        let mut random = Random::new(2);
+        let (x, weights, bias) = (random.values(2 * 3 * 16), random.values(4 * 3 * 9), random.values(4));
+        let tensor =
+            |shape: &[usize], elements: &[f32]| Some(HostTensor::new(shape, elements.to_vec()).unwrap());
+        for residual_shape in [[2, 4, 4, 4], [1, 4, 1, 1], [2, 1, 4, 4]] {
+            let residual = random.values(residual_shape.iter().product());
+            let inputs = [
+                tensor(&[2, 3, 4, 4], &x),
+                tensor(&[4, 3, 3, 3], &weights),
+                tensor(&[4], &bias),
+                tensor(&residual_shape, &residual),
+            ];
+            let attributes =
+                [("pads", Attribute::Ints(vec![1; 4])), ("activation", Attribute::Text("relu".into()))];
+            let out = fused("Conv", attributes, inputs, &[1, 2], 1).unwrap().remove(0);
+            let mut expected = Vec::new();
+            for place in 0..2 * 4 * 16_usize {
+                let at = [place / 64, place / 16 % 4, place / 4 % 4, place % 4];
+                let [image, channel, row, column] = at;
+                let mut sum = bias[channel];
+                for tap in 0..27 {
+                    let (input, y, x_at) = (tap / 9, row + tap / 3 % 3, column + tap % 3);
+                    if (1..5).contains(&y) && (1..5).contains(&x_at) {
+                        let value = x[(image * 3 + input) * 16 + (y - 1) * 4 + x_at - 1];
+                        sum += value * weights[channel * 27 + tap];
+                    }
+                }
+                let index = residual_shape
+                    .iter()
+                    .zip(at)
+                    .fold(0, |index, (&length, at)| index * length + at % length);
+                expected.push((sum + residual[index]).max(0.0));
+            }
+            assert_close(out.elements().unwrap(), &expected, 1e-4, &format!("{residual_shape:?}"));
+        }
+    }
+}

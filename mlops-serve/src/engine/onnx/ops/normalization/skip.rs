@@ -127,3 +127,35 @@ impl Operator for SkipNormalization {
         Ok([Value::from(out), means?.into(), inverses?.into(), sum.into()].into_iter().collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::onnx::graph::Attribute;
+    use crate::engine::onnx::ops::testing::fused;
+    use crate::kernels::testing::{Random, assert_close};
+
+    #[test]
+    fn the_fused_one_gives_the_normalised_sum_and_the_sum() {
+        let mut random = Random::new(4);
+        let (x, skip, gamma, beta) =
+            (random.values(12), random.values(12), random.values(4), random.values(4));
+        let tensor =
+            |shape: &[usize], elements: &[f32]| Some(HostTensor::new(shape, elements.to_vec()).unwrap());
+        let shape = [1, 3, 4];
+        let inputs = [tensor(&shape, &x), tensor(&shape, &skip), tensor(&[4], &gamma), tensor(&[4], &beta)];
+        let epsilon = [("epsilon", Attribute::Float(1e-3))];
+        let outputs = fused("SkipLayerNormalization", epsilon, inputs, &[2, 3], 2).unwrap();
+        let sum: Vec<f32> = x.iter().zip(&skip).map(|(x, skip)| x + skip).collect();
+        let mut expected = Vec::new();
+        for row in sum.chunks_exact(4) {
+            let mean = row.iter().sum::<f32>() / 4.0;
+            let variance = row.iter().map(|x| (x - mean).powi(2)).sum::<f32>() / 4.0;
+            let normalised = row.iter().map(|x| (x - mean) / (variance + 1e-3).sqrt());
+            expected
+                .extend(normalised.zip(gamma.iter().zip(&beta)).map(|(x, (gamma, beta))| x * gamma + beta));
+        }
+        assert_close(outputs[0].elements().unwrap(), &expected, 1e-5, "normalised");
+        assert_close(outputs[1].elements().unwrap(), &sum, 1e-6, "sum");
+    }
+}
