@@ -1,7 +1,7 @@
 //! Files that are damaged or made to do harm: a clear error or an engine that works, never a panic, and neither memory
 //! nor time without bounds.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, unsafe_code)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, clippy::type_complexity, unsafe_code)]
 
 #[path = "support/allocations.rs"]
 mod allocations;

@@ -4,7 +4,8 @@
     python scripts/reference/answer.py FOLDER
 
 Each folder in FOLDER holds a `model.onnx` and, in the file `made_from`, the path of a reference as generate.py writes
-them. It becomes a reference itself: the changed model, the same inputs, and onnxruntime's outputs for them.
+them. It becomes a reference itself: the changed model, the inputs of the second case, which are several rows, and
+onnxruntime's outputs for them.
 """
 
 import json
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from onnxruntime import GraphOptimizationLevel
 
 from writing import answer_case, open_session
 
@@ -27,16 +29,22 @@ def main():
 
 def answer(folder, origin):
     onnx.checker.check_model(str(folder / "model.onnx"))
-    session = open_session((folder / "model.onnx").read_bytes())
+    # By its further optimizations, onnxruntime would turn products with INT8 weights into approximate ones.
+    session = open_session((folder / "model.onnx").read_bytes(), GraphOptimizationLevel.ORT_ENABLE_BASIC)
     manifest = json.loads((origin / "manifest.json").read_text())
     manifest["model"] = folder.name
     with (origin / "tensors.npy").open("rb") as arrays, (folder / "tensors.npy").open("wb") as answers:
-        for case in manifest["cases"]:
-            inputs = {tensor["name"]: read(arrays, tensor) for tensor in case["inputs"]}
-            for tensor in case["outputs"]:
-                read(arrays, tensor)
-            case.update(answer_case(session, inputs, answers))
+        first, second = manifest["cases"][:2]
+        for tensor in first["inputs"] + first["outputs"]:
+            read(arrays, tensor)
+        inputs = {tensor["name"]: cropped(read(arrays, tensor)) for tensor in second["inputs"]}
+        manifest["cases"] = [{"batch": second["batch"], **answer_case(session, inputs, answers)}]
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+
+
+def cropped(array):
+    """Small pictures instead of large ones, which would take long without saying more."""
+    return array[..., :32, :32] if array.ndim == 4 else array
 
 
 def read(arrays, tensor):

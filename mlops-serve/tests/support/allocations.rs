@@ -7,7 +7,7 @@ static IN_USE: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 
 /// The system's allocator, counted.
-pub struct Counted;
+pub(crate) struct Counted;
 
 fn add(bytes: usize) {
     let now = IN_USE.fetch_add(bytes, Ordering::Relaxed) + bytes;
@@ -43,7 +43,7 @@ unsafe impl GlobalAlloc for Counted {
 }
 
 /// What a computation gives, and the most bytes it had in use at once. Only one may be measured at a time.
-pub fn measured<R>(compute: impl FnOnce() -> R) -> (R, usize) {
+pub(crate) fn measured<R>(compute: impl FnOnce() -> R) -> (R, usize) {
     let before = IN_USE.load(Ordering::Relaxed);
     PEAK.store(before, Ordering::Relaxed);
     let result = compute();
