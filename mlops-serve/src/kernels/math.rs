@@ -218,7 +218,7 @@ function!(
 function!(
     /// `x` where above `alpha`, else zero.
     thresholded_relu, ThresholdedRelu { alpha },
-    |x| x.is_at_most(alpha).select(x.constant(0.0), x)
+    |x| alpha.is_less(x).select(x, x.constant(0.0))
 );
 function!(
     /// `max(0, min(1, alpha x + beta))`.

@@ -58,9 +58,9 @@ fn wrong_axes_and_absurd_results_are_errors() {
     for axes in [&[3_i64][..], &[-4], &[1, 1], &[1, -2], &[i64::MIN]] {
         assert_eq!(reduced::<f32>("ReduceSum", counting(&[2, 3, 4]), axes, false), None);
     }
-    let nothing = || HostTensor::new([1 << 40, 8, 0].as_slice(), Vec::<f32>::new()).unwrap();
-    assert_eq!(reduced::<f32>("ReduceSum", nothing(), &[2], false), None);
-    assert_eq!(reduced("ReduceSum", nothing(), &[0, 2], false), Some((vec![8], vec![0.0_f32; 8])));
+    assert!(HostTensor::new([1 << 40, 8, 0].as_slice(), Vec::<f32>::new()).is_err());
+    let nothing = HostTensor::new([1 << 20, 8, 0].as_slice(), Vec::<f32>::new()).unwrap();
+    assert_eq!(reduced("ReduceSum", nothing, &[0, 2], false), Some((vec![8], vec![0.0_f32; 8])));
 }
 
 #[test]
