@@ -176,11 +176,6 @@ impl<S: Simd> Vector<S> {
     }
 
     #[inline(always)]
-    pub(crate) fn is_at_most(self, other: Self) -> Mask<S> {
-        Mask { simd: self.simd, lanes: self.simd.less_than_or_equal_f32s(self.lanes, other.lanes) }
-    }
-
-    #[inline(always)]
     pub(crate) fn is_greater(self, other: Self) -> Mask<S> {
         Mask { simd: self.simd, lanes: self.simd.greater_than_f32s(self.lanes, other.lanes) }
     }
