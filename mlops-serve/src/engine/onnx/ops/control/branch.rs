@@ -4,6 +4,7 @@ use mlops_core::{Error, Result};
 
 use super::body::Body;
 use crate::engine::onnx::ops::{Context, Operator, Outputs, Source};
+use crate::engine::onnx::tensor::HostTensor;
 use crate::engine::onnx::value::Inputs;
 
 /// `If`.
@@ -34,5 +35,5 @@ impl Operator for If {
 
 /// The only element of a condition; `None` when it is left out.
 pub(super) fn condition(inputs: &Inputs<'_>, index: usize) -> Result<Option<bool>> {
-    inputs.optional(index)?.map(|condition| condition.to_scalar::<bool>()).transpose()
+    inputs.optional(index)?.map(HostTensor::to_scalar::<bool>).transpose()
 }

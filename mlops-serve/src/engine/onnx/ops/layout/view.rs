@@ -54,11 +54,6 @@ impl View {
         Ok(Self { shape, start, dimensions, count })
     }
 
-    /// The number of elements.
-    pub(in crate::engine::onnx::ops) fn count(&self) -> usize {
-        self.count
-    }
-
     /// Whether these are all elements of a tensor of that size, in their order.
     fn is_everything(&self, size: usize) -> bool {
         let in_order = match *self.dimensions {
