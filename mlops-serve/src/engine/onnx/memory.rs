@@ -1,6 +1,6 @@
 //! Memory for the outputs of operators, used again from step to step and from call to call.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 
 use mlops_core::{Error, Result};
 
@@ -68,9 +68,32 @@ impl Memory {
         }
         let bytes = capacity.checked_mul(size_of::<T>()).filter(|&bytes| bytes <= self.largest);
         if bytes.is_none() || elements.try_reserve_exact(capacity).is_err() {
-            return Err(Error::engine(format!("a result of {capacity} elements does not fit in memory")));
+            return Err(does_not_fit(capacity));
         }
         Ok(elements)
+    }
+
+    /// A buffer of that length **with any contents**: whoever takes it writes every element.
+    ///
+    /// # Errors
+    /// [`Error::Engine`] when memory does not suffice.
+    pub(crate) fn buffer<T: Scalar + Copy>(&mut self, length: usize) -> Result<Vec<T>> {
+        let bytes = length.checked_mul(size_of::<T>()).filter(|&bytes| bytes <= self.largest);
+        if bytes.is_none() {
+            return Err(does_not_fit(length));
+        }
+        let mut floats: Vec<f32> = Vec::new();
+        if TypeId::of::<T>() == TypeId::of::<f32>() {
+            floats = self.floats(length);
+        }
+        match (&mut floats as &mut dyn Any).downcast_mut::<Vec<T>>() {
+            Some(elements) => Ok(std::mem::take(elements)),
+            None => {
+                let mut elements = self.vector(length)?;
+                elements.resize(length, T::default());
+                Ok(elements)
+            }
+        }
     }
 
     /// Appends elements to a vector.
@@ -110,4 +133,8 @@ impl Memory {
             self.free.push(buffer);
         }
     }
+}
+
+fn does_not_fit(elements: usize) -> Error {
+    Error::engine(format!("a result of {elements} elements does not fit in memory"))
 }

@@ -5,6 +5,7 @@
 //!
 //! A run of all tests also makes the table of operators, `docs/onnx-operators.md`, and fails when the committed one is
 //! another; `MLOPS_BLESS=1` writes it.
+
 #![allow(clippy::print_stdout)]
 
 mod own_tests;
@@ -139,8 +140,7 @@ fn load_and_compare(test: &Path, bytes: &Bytes, compare: Compare) -> Result<(), 
 fn compare_twice(plan: &Plan, inputs: &[Value], expected: &[Value], compare: Compare) -> Result<(), Outcome> {
     let mut workspace = Workspace::default();
     for _ in 0..2 {
-        let inputs = inputs.iter().cloned();
-        let outputs = plan.run(inputs, &mut workspace, &Threads::single(), None)?;
+        let outputs = plan.run(inputs.iter().cloned(), &mut workspace, &Threads::single(), None)?;
         for (index, (actual, expected)) in outputs.iter().zip(expected).enumerate() {
             compare(actual, expected).map_err(|cause| Outcome::Failed(format!("output {index}: {cause}")))?;
         }

@@ -43,10 +43,12 @@ impl Operator for Loop {
         let gathered = self.body.outputs().get(1 + self.states..).unwrap_or(&[]);
         let mut accumulators: Vec<Accumulator> = gathered.iter().map(|_| Accumulator::default()).collect();
         let mut iteration = 0;
+        let [number, condition] = &self.shapes;
         while holds && iteration < most {
-            let own =
-                [Value::Tensor(HostTensor::scalar(iteration)), Value::Tensor(HostTensor::scalar(holds))];
-            let outputs = self.body.run(own.into_iter().chain(states.drain(..)), &captured, context)?;
+            let number = HostTensor::new(number.clone(), vec![iteration])?;
+            let condition = HostTensor::new(condition.clone(), vec![holds])?;
+            let own = [number, condition].into_iter().map(Value::Tensor).chain(states.drain(..));
+            let outputs = self.body.run(own, &captured, context)?;
             let mut outputs = outputs.into_iter();
             let next = outputs.next().ok_or_else(|| Error::engine("the graph inside gives no condition"))?;
             holds = next.into_tensor()?.to_scalar::<bool>()?;

@@ -1,5 +1,7 @@
 //! Between the depth of an image and blocks of its pixels.
 
+use std::ops::Add;
+
 use mlops_core::{Error, Result};
 use smallvec::SmallVec;
 
@@ -187,12 +189,11 @@ trait Addable: Scalar + Copy {
 }
 
 macro_rules! addable {
-    ($($type:ty: $add:expr;)*) => {
+    ($($type:ty: $add:path;)*) => {
         $(impl Addable for $type {
             type Sum = Self;
             fn add(sum: &mut Self, value: Self) {
-                const ADD: fn($type, $type) -> $type = $add;
-                *sum = ADD(*sum, value);
+                *sum = $add(*sum, value);
             }
             fn done(sums: Vec<Self>) -> Vec<Self> {
                 sums
@@ -202,8 +203,8 @@ macro_rules! addable {
 }
 
 addable! {
-    f32: |a, b| a + b;
-    f64: |a, b| a + b;
+    f32: Add::add;
+    f64: Add::add;
     i8: i8::wrapping_add;
     i16: i16::wrapping_add;
     i32: i32::wrapping_add;
