@@ -56,6 +56,10 @@ impl Body {
         )))
     }
 
+    pub(super) fn inputs(&self) -> &[Option<Kind>] {
+        &self.inputs
+    }
+
     pub(super) fn outputs(&self) -> &[Option<Kind>] {
         &self.outputs
     }

@@ -5,8 +5,9 @@ use mlops_core::{Error, Result};
 use super::accumulator::Accumulator;
 use super::body::Body;
 use super::branch::condition;
+use crate::engine::onnx::graph::Kind;
 use crate::engine::onnx::ops::{Context, Operator, Outputs, Source};
-use crate::engine::onnx::tensor::HostTensor;
+use crate::engine::onnx::tensor::{HostTensor, Shape};
 use crate::engine::onnx::value::{Inputs, Value};
 
 /// `Loop`: as long as the condition holds, and no more often than told.
@@ -18,13 +19,19 @@ struct Loop {
     body: Body,
     /// How many values make up the state.
     states: usize,
+    /// The shapes of the iteration's number and of the condition: no dimensions, or one of length 1.
+    shapes: [Shape; 2],
 }
 
 pub(super) fn repeat(source: &Source<'_>) -> Result<Box<dyn Operator>> {
     let body = Body::new(source, "body")?;
     let states = source.node.inputs.len().saturating_sub(2);
     body.requires(2 + states, 1 + source.node.outputs.len().max(states))?;
-    Ok(Box::new(Loop { body, states }))
+    let shapes = [0, 1].map(|index| match &body.inputs()[index] {
+        Some(Kind::Tensor { shape: Some(shape), .. }) if shape.len() == 1 => Shape::from_slice(&[1]),
+        _ => Shape::new(),
+    });
+    Ok(Box::new(Loop { body, states, shapes }))
 }
 
 impl Operator for Loop {
