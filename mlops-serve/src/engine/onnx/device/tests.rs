@@ -40,7 +40,7 @@ fn inputs(graph: &Graph) -> Option<Vec<Value>> {
 fn run(plan: &Plan, inputs: &[Value]) -> Result<Vec<Value>, String> {
     let mut workspace = Workspace::default();
     let mut outputs = plan
-        .run(inputs.to_vec().into_iter(), &mut workspace, &Threads::single(), None)
+        .run(inputs.iter().cloned(), &mut workspace, &Threads::single(), None)
         .map_err(|cause| cause.to_string())?;
     outputs.iter_mut().try_for_each(|value| value.read_back().map_err(|cause| cause.to_string()))?;
     Ok(outputs)
