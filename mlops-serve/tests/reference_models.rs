@@ -30,7 +30,7 @@ fn committed_models_answer_as_onnxruntime_does() {
 /// What is run on GPUs. The first run on a device compiles and tunes its kernels: seconds on a GPU, a minute for each model
 /// on software Vulkan. `MLOPS_REFERENCE_MODELS=` runs all of them.
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
-const ON_GPUS: [&str; 3] = ["bert", "mlp", "resnet18"];
+const ON_GPUS: [&str; 3] = ["bert", "bert_fused", "detector_suppressed"];
 
 /// A GPU, or software Vulkan.
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
