@@ -7,6 +7,7 @@ use super::number::{Half, round, widen};
 use super::support::{expanded, zip_in, zip_in_place};
 use super::{Context, Inputs};
 use crate::engine::onnx::tensor::{Data, HostTensor, Shape};
+use crate::engine::onnx::value::Value;
 use crate::kernels::elementwise::{Binary, Broadcast, binary, binary_in_place};
 use crate::kernels::parallel::Threads;
 
@@ -192,4 +193,9 @@ pub(super) fn broadcast_to(tensor: HostTensor, shape: &Shape) -> Result<HostTens
         shape.clone(),
         expanded(shape, tensor.shape(), elements)?
     ))
+}
+
+/// Gives memory back that is needed no more.
+pub(super) fn give_back(elements: Vec<f32>, context: &mut Context<'_>) {
+    context.memory.recycle(Value::Tensor(HostTensor::vector(elements)));
 }

@@ -4,6 +4,7 @@ use smallvec::SmallVec;
 
 use super::reduce::Group;
 use crate::engine::onnx::ops::Context;
+use crate::engine::onnx::ops::elementwise::give_back;
 use crate::engine::onnx::ops::number::Number;
 use crate::engine::onnx::ops::support::Around;
 use crate::kernels::elementwise::{Binary, Broadcast, binary_in_place};
@@ -78,7 +79,9 @@ pub(super) fn reduced_floats(
         } else {
             along(if current.is_none() { first } else { again }, input, *stage, context)
         };
-        current = Some(output);
+        if let Some(used) = current.replace(output) {
+            give_back(used, context);
+        }
     }
     let mut output = current.unwrap_or_default();
     match fold {
@@ -140,6 +143,8 @@ fn log_sum_exp(x: &[f32], stage: Around, context: &mut Context<'_>) -> Vec<f32> 
     for (result, (sum, shift)) in largest.iter_mut().zip(sums.iter().zip(&shifts)) {
         *result = sum + shift;
     }
+    give_back(powers, context);
+    give_back(sums, context);
     largest
 }
 
