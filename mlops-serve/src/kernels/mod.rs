@@ -1,6 +1,7 @@
 //! Arithmetic on plain slices, on the processor.
 
 pub(crate) mod attention;
+pub(crate) mod blocked;
 pub(crate) mod conv;
 pub(crate) mod elementwise;
 pub(crate) mod epilogue;

@@ -132,6 +132,9 @@ impl OnnxEngine {
         let written = graph.clone(); // shares the weights
         if options.optimizes() {
             optimize::optimize(&mut graph)?;
+            if device == Device::Cpu {
+                optimize::lay_out(&mut graph);
+            }
         }
         let plan = plan_for(&graph, &device)?;
         let signature = match declared {

@@ -115,6 +115,7 @@ fn load_and_compare(test: &Path, bytes: &Bytes, compare: Compare) -> Result<(), 
         let mut graph = model.graph.clone();
         if optimized {
             super::optimize::optimize(&mut graph)?;
+            super::optimize::lay_out(&mut graph);
         }
         let plan = Plan::new(&graph, &mut super::ops::build)?;
         for case in 0.. {

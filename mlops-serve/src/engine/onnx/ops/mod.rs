@@ -7,6 +7,7 @@
 mod activation;
 mod arithmetic;
 mod attention;
+mod blocked;
 mod control;
 mod convolution;
 mod elementwise;
@@ -126,6 +127,7 @@ const FAMILIES: &[&[Entry]] = &[
     activation::OPERATORS,
     arithmetic::OPERATORS,
     attention::OPERATORS,
+    blocked::OPERATORS,
     control::OPERATORS,
     convolution::OPERATORS,
     fused::OPERATORS,

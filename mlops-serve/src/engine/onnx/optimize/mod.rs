@@ -5,6 +5,7 @@
 
 mod activation;
 mod attention;
+mod blocked;
 mod cleanup;
 mod fold;
 mod linear;
@@ -37,4 +38,9 @@ pub(crate) fn optimize(graph: &mut Graph) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Lays maps out as the processor's kernels like them. For graphs that have been optimized, and run on the processor.
+pub(crate) fn lay_out(graph: &mut Graph) {
+    blocked::lay_out(graph);
 }
