@@ -1,7 +1,5 @@
 //! Convolution of a plain map of few channels, as networks begin with: from `[N, C, H, W]` to blocks.
 
-#![expect(clippy::needless_range_loop, reason = "blocks of registers read best by index")]
-
 use std::sync::{Mutex, PoisonError};
 
 use pulp::{Arch, Simd, WithSimd};

@@ -1,7 +1,5 @@
 //! Convolution with a kernel of one pixel: a matrix product of pixels and weights.
 
-#![expect(clippy::needless_range_loop, reason = "blocks of registers read best by index")]
-
 use pulp::{Arch, Simd, WithSimd};
 use smallvec::SmallVec;
 
