@@ -266,88 +266,94 @@ impl<T: TreeNumber> TreeEnsemble<T> {
     }
 
     fn evaluate_fast(&self, fast: &Fast<T>, rows: &[T], out: &mut [T]) {
-        let columns = fast.columns.count();
-        match (&fast.forest, &fast.single) {
-            (Forest::Perfect(perfect), Some(single)) => {
-                perfect.visit(Single { ensemble: self, values: single, rows, columns, out });
-            }
-            (Forest::Compact(compact), Some(single)) => {
-                let single = Single { ensemble: self, values: single, rows, columns, out };
-                single.visit(compact);
-            }
-            (Forest::Perfect(perfect), None) => {
-                self.evaluate_lists(rows, columns, out, |tree, row| {
-                    fast.leaves[perfect.slot(tree, row)] as usize
-                });
-            }
-            (Forest::Compact(compact), None) => {
-                self.evaluate_lists(rows, columns, out, |tree, row| {
-                    fast.leaves[compact.slot(tree, row)] as usize
-                });
-            }
+        let evaluation = Evaluation { ensemble: self, fast, rows, out };
+        match &fast.forest {
+            Forest::Perfect(perfect) => perfect.visit(evaluation),
+            Forest::Compact(compact) => evaluation.visit(compact),
         }
     }
 
     fn evaluate_general(&self, rows: &[T], out: &mut [T]) {
-        self.evaluate_lists(rows, self.features, out, |tree, row| {
-            walk_general(&self.general, &self.sets, self.roots[tree], row) as usize
-        });
+        let mut scores = Scores::new(self);
+        for (number, out) in out.chunks_exact_mut(self.targets).enumerate() {
+            let row = &rows[number * self.features..(number + 1) * self.features];
+            scores.begin(out);
+            for &root in &self.roots {
+                scores.add(out, walk_general(&self.general, &self.sets, root, row));
+            }
+            scores.finish(out);
+        }
+    }
+}
+
+/// The scores of one row, for any number of targets and of weights per leaf.
+struct Scores<'a, T> {
+    ensemble: &'a TreeEnsemble<T>,
+    /// Whether each target has had a weight.
+    seen: Vec<bool>,
+}
+
+impl<'a, T: TreeNumber> Scores<'a, T> {
+    fn new(ensemble: &'a TreeEnsemble<T>) -> Self {
+        Self { ensemble, seen: vec![false; ensemble.targets] }
     }
 
-    /// Any number of targets and of weights per leaf.
+    fn begin(&mut self, out: &mut [T]) {
+        out.fill(T::default());
+        self.seen.fill(false);
+    }
+
     #[inline(always)]
-    fn evaluate_lists(
-        &self,
-        rows: &[T],
-        columns: usize,
-        out: &mut [T],
-        leaf_of: impl Fn(usize, &[T]) -> usize,
-    ) {
-        let mut seen = vec![false; self.targets];
-        for (number, out) in out.chunks_exact_mut(self.targets).enumerate() {
-            let row = &rows[number * columns..(number + 1) * columns];
-            out.fill(T::default());
-            seen.fill(false);
-            for tree in 0..self.roots.len() {
-                for (target, weight) in self.weights.of(leaf_of(tree, row)) {
-                    let total = &mut out[target];
-                    match self.aggregate {
-                        Aggregate::Sum | Aggregate::Average => *total += weight,
-                        Aggregate::Min if !seen[target] || weight < *total => *total = weight,
-                        Aggregate::Max if !seen[target] || weight > *total => *total = weight,
-                        Aggregate::Min | Aggregate::Max => {}
-                    }
-                    seen[target] = true;
-                }
+    fn add(&mut self, out: &mut [T], leaf: u32) {
+        for (target, weight) in self.ensemble.weights.of(leaf as usize) {
+            let (total, seen) = (&mut out[target], &mut self.seen[target]);
+            match self.ensemble.aggregate {
+                Aggregate::Sum | Aggregate::Average => *total += weight,
+                Aggregate::Min if !*seen || weight < *total => *total = weight,
+                Aggregate::Max if !*seen || weight > *total => *total = weight,
+                Aggregate::Min | Aggregate::Max => {}
             }
-            if self.aggregate == Aggregate::Average && !self.roots.is_empty() {
-                out.iter_mut().for_each(|total| *total = total.over(self.roots.len()));
-            }
-            for ((total, &base), &seen) in out.iter_mut().zip(&self.base_values).zip(&seen) {
-                // A target among several that no leaf spoke of stays zero, as it does in onnxruntime.
-                if seen || self.targets == 1 {
-                    *total += base;
-                }
+            *seen = true;
+        }
+    }
+
+    fn finish(&self, out: &mut [T]) {
+        let trees = self.ensemble.roots.len();
+        if self.ensemble.aggregate == Aggregate::Average && trees > 0 {
+            out.iter_mut().for_each(|total| *total = total.over(trees));
+        }
+        for ((total, &base), &seen) in out.iter_mut().zip(&self.ensemble.base_values).zip(&self.seen) {
+            // A target among several that no leaf spoke of stays zero, as it does in onnxruntime.
+            if seen || self.ensemble.targets == 1 {
+                *total += base;
             }
         }
     }
 }
 
-/// Evaluation with one target and one weight per leaf.
-struct Single<'a, T> {
+/// Evaluation by a fast layout.
+struct Evaluation<'a, T> {
     ensemble: &'a TreeEnsemble<T>,
-    /// The weight in each slot of the layout.
-    values: &'a [T],
+    fast: &'a Fast<T>,
     rows: &'a [T],
-    columns: usize,
     out: &'a mut [T],
 }
 
-impl<T: TreeNumber> VisitWalk<T> for Single<'_, T> {
+impl<T: TreeNumber> VisitWalk<T> for Evaluation<'_, T> {
     #[inline(always)]
     fn visit(self, walk: impl Walk<T>) {
-        let Self { ensemble, values, rows, columns, out } = self;
-        let trees = ensemble.roots.len();
+        let Self { ensemble, fast, rows, out } = self;
+        let (trees, columns) = (ensemble.roots.len(), fast.columns.count());
+        let Some(values) = &fast.single else {
+            let mut scores = Scores::new(ensemble);
+            for (number, out) in out.chunks_exact_mut(ensemble.targets).enumerate() {
+                let row = &rows[number * columns..(number + 1) * columns];
+                scores.begin(out);
+                walk.visit_row(trees, row, |_, slot| scores.add(out, fast.leaves[slot]));
+                scores.finish(out);
+            }
+            return;
+        };
         match ensemble.aggregate {
             Aggregate::Sum | Aggregate::Average => {
                 walk.sum(trees, values, rows, columns, out);

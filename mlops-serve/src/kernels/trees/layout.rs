@@ -143,24 +143,45 @@ pub(super) enum Forest<T> {
     Compact(Compact<T>),
 }
 
-/// A way from the root of a tree to the slot of a leaf.
+/// Trees or rows that are walked side by side: each waits for memory and comparisons at every step, so that one alone would
+/// leave the processor idle.
+const LANES: usize = 8;
+
+/// A way from the roots of trees to the slots of their leaves.
 pub(super) trait Walk<T: TreeNumber> {
-    fn slot(&self, tree: usize, row: &[T]) -> usize;
+    /// Where `trees` end for the row of each.
+    fn slots<'a>(&self, trees: [usize; LANES], row: impl Fn(usize) -> &'a [T]) -> [usize; LANES];
 
     /// Sets `out[row]` to the sum of the row's `values[slot]` over the trees in their order.
     #[inline(always)]
     fn sum(&self, trees: usize, values: &[T], rows: &[T], columns: usize, out: &mut [T]) {
         out.fill(T::default());
-        if let [total] = out {
-            for tree in 0..trees {
-                *total += values[self.slot(tree, &rows[..columns])];
-            }
-            return;
-        }
+        let together = out.len() / LANES * LANES;
+        let (blocks, rest) = out.split_at_mut(together);
         for tree in 0..trees {
-            for (number, total) in out.iter_mut().enumerate() {
-                let row = &rows[number * columns..(number + 1) * columns];
-                *total += values[self.slot(tree, row)];
+            for (block, totals) in blocks.chunks_exact_mut(LANES).enumerate() {
+                let rows = &rows[block * LANES * columns..(block + 1) * LANES * columns];
+                let slots = self.slots([tree; LANES], |lane| &rows[lane * columns..(lane + 1) * columns]);
+                for (total, slot) in totals.iter_mut().zip(slots) {
+                    *total += values[slot];
+                }
+            }
+        }
+        for (number, total) in rest.iter_mut().enumerate() {
+            let row = &rows[(together + number) * columns..][..columns];
+            self.visit_row(trees, row, |_, slot| *total += values[slot]);
+        }
+    }
+
+    /// Calls `visit` with the number and the slot of every tree for one row, in the order of the trees.
+    #[inline(always)]
+    fn visit_row(&self, trees: usize, row: &[T], mut visit: impl FnMut(usize, usize)) {
+        for first in (0..trees).step_by(LANES) {
+            let count = LANES.min(trees - first);
+            // Beyond the last tree, it is walked again and not visited.
+            let numbers = std::array::from_fn(|lane| first + lane.min(count - 1));
+            for (lane, slot) in self.slots(numbers, |_| row).into_iter().take(count).enumerate() {
+                visit(first + lane, slot);
             }
         }
     }
@@ -178,13 +199,11 @@ pub(super) trait Walk<T: TreeNumber> {
     ) {
         for (number, best) in out.iter_mut().enumerate() {
             let row = &rows[number * columns..(number + 1) * columns];
-            *best = values[self.slot(0, row)];
-            for tree in 1..trees {
-                let value = values[self.slot(tree, row)];
-                if better(value, *best) {
-                    *best = value;
+            self.visit_row(trees, row, |tree, slot| {
+                if tree == 0 || better(values[slot], *best) {
+                    *best = values[slot];
                 }
-            }
+            });
         }
     }
 }
@@ -258,20 +277,6 @@ impl<T: TreeNumber> Perfect<T> {
     }
 }
 
-impl<T: TreeNumber> Walk<T> for Perfect<T> {
-    #[inline(always)]
-    fn slot(&self, tree: usize, row: &[T]) -> usize {
-        let width = 1 << self.depth;
-        let nodes = &self.nodes[tree * width..(tree + 1) * width];
-        let mut at = 1;
-        for _ in 0..self.depth {
-            let node = nodes[at];
-            at = 2 * at + usize::from(!is_at_most(row[node.feature as usize], node.threshold));
-        }
-        tree * width + at - width
-    }
-}
-
 /// [`Perfect`] trees of a known depth: `WIDTH` is `2^DEPTH`.
 struct Levels<'a, T, const DEPTH: usize, const WIDTH: usize> {
     trees: &'a [[PerfectNode<T>; WIDTH]],
@@ -285,14 +290,18 @@ impl<'a, T: TreeNumber, const DEPTH: usize, const WIDTH: usize> Levels<'a, T, DE
 
 impl<T: TreeNumber, const DEPTH: usize, const WIDTH: usize> Walk<T> for Levels<'_, T, DEPTH, WIDTH> {
     #[inline(always)]
-    fn slot(&self, tree: usize, row: &[T]) -> usize {
-        let nodes = &self.trees[tree];
-        let mut at = 1;
+    fn slots<'a>(&self, trees: [usize; LANES], row: impl Fn(usize) -> &'a [T]) -> [usize; LANES] {
+        let mut at = [1; LANES];
         for _ in 0..DEPTH {
-            let node = &nodes[at % WIDTH];
-            at = 2 * at + usize::from(!is_at_most(row[node.feature as usize], node.threshold));
+            for (lane, at) in at.iter_mut().enumerate() {
+                let node = &self.trees[trees[lane]][*at % WIDTH];
+                *at = 2 * *at + usize::from(!is_at_most(row(lane)[node.feature as usize], node.threshold));
+            }
         }
-        tree * WIDTH + at % WIDTH
+        for (at, tree) in at.iter_mut().zip(trees) {
+            *at = tree * WIDTH + *at % WIDTH;
+        }
+        at
     }
 }
 
@@ -326,9 +335,6 @@ struct CompactTree {
 
 /// Steps between two looks at whether the leaf is reached.
 const STRIDE: u32 = 3;
-
-/// Trees or rows that are walked side by side.
-const LANES: usize = 16;
 
 impl<T: TreeNumber> Compact<T> {
     /// Lays out trees of order tests; also returns the leaf in each slot (zero where there is none).
@@ -378,10 +384,9 @@ impl<T: TreeNumber> Compact<T> {
     }
 }
 
-impl<T: TreeNumber> Compact<T> {
-    /// Walks [`LANES`] trees or rows side by side, until all are at their leaves.
+impl<T: TreeNumber> Walk<T> for &Compact<T> {
     #[inline(always)]
-    fn side_by_side<'a>(&self, trees: [usize; LANES], row: impl Fn(usize) -> &'a [T]) -> [u32; LANES] {
+    fn slots<'a>(&self, trees: [usize; LANES], row: impl Fn(usize) -> &'a [T]) -> [usize; LANES] {
         let mut at = trees.map(|tree| self.trees[tree].root);
         let mut left = trees.iter().map(|&tree| self.trees[tree].depth).max().unwrap_or(0);
         while left > 0 {
@@ -395,53 +400,6 @@ impl<T: TreeNumber> Compact<T> {
                 break;
             }
         }
-        at
-    }
-}
-
-impl<T: TreeNumber> Walk<T> for &Compact<T> {
-    #[inline(always)]
-    fn slot(&self, tree: usize, row: &[T]) -> usize {
-        let CompactTree { root, depth } = self.trees[tree];
-        let mut at = root;
-        let mut left = depth;
-        while left > 0 {
-            for _ in 0..STRIDE {
-                at = self.step(at, row);
-            }
-            left = left.saturating_sub(STRIDE);
-            if self.nodes[at as usize].below == at {
-                break;
-            }
-        }
-        at as usize
-    }
-
-    #[inline(always)]
-    fn sum(&self, trees: usize, values: &[T], rows: &[T], columns: usize, out: &mut [T]) {
-        out.fill(T::default());
-        let together = out.len() / LANES * LANES;
-        let (blocks, rest) = out.split_at_mut(together);
-        for tree in 0..trees {
-            for (block, totals) in blocks.chunks_exact_mut(LANES).enumerate() {
-                let rows = &rows[block * LANES * columns..(block + 1) * LANES * columns];
-                let slots =
-                    self.side_by_side([tree; LANES], |lane| &rows[lane * columns..(lane + 1) * columns]);
-                for (total, slot) in totals.iter_mut().zip(slots) {
-                    *total += values[slot as usize];
-                }
-            }
-        }
-        for (number, total) in rest.iter_mut().enumerate() {
-            let row = &rows[(together + number) * columns..][..columns];
-            for first in (0..trees).step_by(LANES) {
-                let count = LANES.min(trees - first);
-                // Beyond the last tree, it is walked again and its weight left out.
-                let numbers = std::array::from_fn(|lane| first + lane.min(count - 1));
-                for slot in self.side_by_side(numbers, |_| row).into_iter().take(count) {
-                    *total += values[slot as usize];
-                }
-            }
-        }
+        at.map(|at| at as usize)
     }
 }
