@@ -9,16 +9,17 @@
 //!
 //! `--device` is `cpu`, or, in a build with the feature, `wgpu`, `wgpu:NAME` or `cuda:0`.
 
+#[path = "shared/inputs.rs"]
+mod inputs;
+
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use mlops_core::{DType, Dimension, Engine, Signature, Tensor, TensorSpec, Tensors};
+use mlops_core::{Dimension, Engine, Signature, TensorSpec, Tensors};
 use mlops_serve::engine::Device;
 use mlops_serve::engine::onnx::{OnnxEngine, OnnxOptions};
-use ndarray_npy::ReadableElement;
-use serde_json::Value;
 
 #[derive(Debug, Parser)]
 #[command(about = "Runs an ONNX model")]
@@ -35,7 +36,7 @@ struct Arguments {
     /// How many threads one call uses.
     #[arg(long, default_value = "1")]
     threads: NonZeroUsize,
-    /// Measures latencies. Inputs that are not given are zeros, with a batch of one.
+    /// Measures latencies. Inputs that are not given are random, with a batch of one.
     #[arg(long)]
     bench: bool,
     /// Says how long each step takes.
@@ -57,12 +58,9 @@ fn main() -> Result<(), Failure> {
         engine.steps()
     );
     print_signature(engine.signature());
-    let mut inputs = Tensors::new();
-    for argument in &arguments.input {
-        read_input(argument, engine.signature(), &mut inputs)?;
-    }
+    let mut inputs = inputs::read(&arguments.input, engine.signature())?;
     if arguments.bench || arguments.profile {
-        fill_in(engine.signature(), &mut inputs)?;
+        inputs::fill_in(engine.signature(), 1, &mut inputs)?;
     } else if inputs.is_empty() {
         return Ok(());
     }
@@ -98,93 +96,6 @@ fn shape(spec: &TensorSpec) -> String {
         })
         .collect();
     format!("[{}]", lengths.join(", "))
-}
-
-fn read_input(argument: &str, signature: &Signature, inputs: &mut Tensors) -> Result<(), Failure> {
-    let (name, file) = match argument.split_once('=') {
-        Some((name, file)) => (Some(name), Path::new(file)),
-        None => (None, Path::new(argument)),
-    };
-    if file.extension().is_some_and(|extension| extension == "json") {
-        let Value::Object(fields) = serde_json::from_slice(&std::fs::read(file)?)? else {
-            return Err(format!("{} holds no JSON object of names and values", file.display()).into());
-        };
-        for (name, value) in fields {
-            let tensor = from_json(&value, spec(signature, &name)?)?;
-            inputs.insert(name, tensor);
-        }
-        return Ok(());
-    }
-    let spec = match (name, signature.inputs()) {
-        (Some(name), _) => spec(signature, name)?,
-        (None, [only]) => only,
-        (None, several) => {
-            let names: Vec<&str> = several.iter().map(TensorSpec::name).collect();
-            return Err(format!("say which input it is: NAME=FILE with one of {}", names.join(", ")).into());
-        }
-    };
-    inputs.insert(spec.name(), from_npy(file, spec.dtype())?);
-    Ok(())
-}
-
-fn spec<'a>(signature: &'a Signature, name: &str) -> Result<&'a TensorSpec, Failure> {
-    let found = signature.inputs().iter().find(|spec| spec.name() == name);
-    found.ok_or_else(|| format!("the model has no input `{name}`").into())
-}
-
-fn from_npy(file: &Path, dtype: DType) -> Result<Tensor, Failure> {
-    fn read<T: ReadableElement>(file: &Path) -> Result<ndarray::ArrayD<T>, Failure> {
-        ndarray_npy::read_npy(file).map_err(|cause| format!("{}: {cause}", file.display()).into())
-    }
-    Ok(match dtype {
-        DType::Bool => read::<bool>(file)?.into(),
-        DType::Uint8 => read::<u8>(file)?.into(),
-        DType::Int8 => read::<i8>(file)?.into(),
-        DType::Int32 => read::<i32>(file)?.into(),
-        DType::Int64 => read::<i64>(file)?.into(),
-        DType::Fp32 => read::<f32>(file)?.into(),
-        DType::Fp64 => read::<f64>(file)?.into(),
-        other => return Err(format!("give {other} as JSON").into()),
-    })
-}
-
-/// Nested lists, in the type the model asks for.
-fn from_json(value: &Value, spec: &TensorSpec) -> Result<Tensor, Failure> {
-    let mut shape = Vec::new();
-    let mut inner = value;
-    while let Value::Array(items) = inner {
-        shape.push(items.len());
-        match items.first() {
-            Some(first) => inner = first,
-            None => break,
-        }
-    }
-    let field =
-        serde_json::json!({ "name": spec.name(), "shape": shape, "datatype": spec.dtype(), "data": value });
-    let mut read: Tensors = serde_json::from_value(Value::Array(vec![field]))?;
-    read.remove(spec.name()).ok_or_else(|| "no tensor".into())
-}
-
-/// Zeros for the inputs that are missing.
-fn fill_in(signature: &Signature, inputs: &mut Tensors) -> Result<(), Failure> {
-    for spec in signature.inputs() {
-        if inputs.get(spec.name()).is_some() {
-            continue;
-        }
-        let shape: Vec<usize> = spec
-            .shape()
-            .iter()
-            .map(|dimension| match dimension {
-                Dimension::Fixed(length) => *length,
-                Dimension::Batch | Dimension::Free => 1,
-            })
-            .collect();
-        let size = spec.dtype().size().ok_or_else(|| format!("give the strings of `{}`", spec.name()))?;
-        let bytes = vec![0_u8; shape.iter().product::<usize>() * size];
-        inputs.insert(spec.name(), Tensor::from_bytes(spec.dtype(), &shape, bytes)?);
-        println!("`{}` is not given: zeros of shape {shape:?}", spec.name());
-    }
-    Ok(())
 }
 
 fn bench(engine: &OnnxEngine, inputs: &Tensors) -> Result<(), Failure> {

@@ -21,7 +21,8 @@ mod generated {
         for model in MODELS {
             let file = Path::new(&folder).join(model).join("model.onnx");
             // The generated file is named after the one it is made from.
-            let named = Path::new(&std::env::var("OUT_DIR").expect("cargo sets OUT_DIR")).join(format!("{model}.onnx"));
+            let named = Path::new(&std::env::var("OUT_DIR").expect("cargo sets OUT_DIR"))
+                .join(format!("{model}.onnx"));
             std::fs::copy(&file, &named).unwrap_or_else(|cause| panic!("{}: {cause}", file.display()));
             println!("cargo::rerun-if-changed={}", file.display());
             let named = named.to_str().expect("OUT_DIR is UTF-8");

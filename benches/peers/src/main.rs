@@ -103,7 +103,9 @@ fn report(systems: &[Kind], setup: &Setup, seconds: f64, scaling: bool) {
     if scaling {
         for &system in systems {
             match measure::scaling(system, setup, seconds) {
-                Ok(ratio) => println!("    {system:<12} two callers get {ratio:.2} times as much done as one"),
+                Ok(ratio) => {
+                    println!("    {system:<12} two callers get {ratio:.2} times as much done as one")
+                }
                 Err(cause) => println!("    {system:<12} {cause}"),
             }
         }
@@ -118,7 +120,8 @@ fn report(systems: &[Kind], setup: &Setup, seconds: f64, scaling: bool) {
         match result {
             Ok(times) => {
                 let median = times.median();
-                let ratio = reference.map_or(String::new(), |reference| format!("{:6.2} x onnxruntime", median / reference));
+                let ratio = reference
+                    .map_or(String::new(), |reference| format!("{:6.2} x onnxruntime", median / reference));
                 println!(
                     "    {system:<12} median {:>10.1} us  p99 {:>10.1} us  {:>10.0} rows/s  {ratio}",
                     median * 1e6,
@@ -143,7 +146,9 @@ fn footprints(systems: &[Kind], arguments: &Arguments, model: &std::path::Path) 
         }
         let output = command.output()?;
         let text = if output.status.success() { output.stdout } else { output.stderr };
-        println!("    {system:<12} {}", String::from_utf8_lossy(&text).trim());
+        let text = String::from_utf8_lossy(&text);
+        // A cause may come with a backtrace.
+        println!("    {system:<12} {}", text.lines().next().unwrap_or_default());
     }
     Ok(())
 }

@@ -37,7 +37,8 @@ pub fn side_by_side(systems: &[Kind], setup: &Setup, seconds: f64) -> Vec<(Kind,
                 times.push(started.elapsed().as_secs_f64());
             }
         }
-        let enough = runners.iter().all(|(_, runner)| runner.as_ref().map_or(true, |(_, times)| times.len() >= 5));
+        let enough =
+            runners.iter().all(|(_, runner)| runner.as_ref().map_or(true, |(_, times)| times.len() >= 5));
         if Instant::now() >= deadline && enough {
             break;
         }
@@ -123,7 +124,11 @@ pub fn print_profile(setup: &Setup) -> Result<(), Failure> {
     println!("{}: {} steps, {:.1} us", setup.model.display(), best.len(), total.as_secs_f64() * 1e6);
     best.sort_by_key(|(_, time)| std::cmp::Reverse(*time));
     for (label, time) in best.iter().take(40) {
-        println!("{:>10.1} us  {:>5.1} %  {label}", time.as_secs_f64() * 1e6, time.as_secs_f64() / total.as_secs_f64() * 100.0);
+        println!(
+            "{:>10.1} us  {:>5.1} %  {label}",
+            time.as_secs_f64() * 1e6,
+            time.as_secs_f64() / total.as_secs_f64() * 100.0
+        );
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ mod phases;
 mod tests;
 mod winograd;
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use pulp::Arch;
 
@@ -58,7 +58,7 @@ impl Geometry {
 pub(crate) struct Convolution {
     geometry: Geometry,
     out_channels: usize,
-    weights: Vec<f32>,
+    weights: Arc<[f32]>,
     arch: Arch,
     left: OnceLock<Vec<PackedA>>,
     right: OnceLock<Vec<PackedB>>,
@@ -69,24 +69,30 @@ pub(crate) struct Convolution {
 impl Convolution {
     /// A convolution from `in_channels` to `out_channels` (both over all groups). Both must be multiples of
     /// `geometry.groups`, and `weights` must hold `[out_channels, in_channels / groups, kH, kW]` values.
-    pub(crate) fn new(weights: &[f32], out_channels: usize, in_channels: usize, geometry: Geometry) -> Self {
+    pub(crate) fn new(
+        weights: impl Into<Arc<[f32]>>,
+        out_channels: usize,
+        in_channels: usize,
+        geometry: Geometry,
+    ) -> Self {
         Self::new_for(Arch::new(), weights, out_channels, in_channels, geometry)
     }
 
     /// The same for an instruction set.
     fn new_for(
         arch: Arch,
-        weights: &[f32],
+        weights: impl Into<Arc<[f32]>>,
         out_channels: usize,
         in_channels: usize,
         geometry: Geometry,
     ) -> Self {
+        let weights = weights.into();
         let taps = geometry.kernel[0] * geometry.kernel[1];
         debug_assert_eq!(weights.len() * geometry.groups.max(1), out_channels * in_channels * taps);
         Self {
             geometry,
             out_channels,
-            weights: weights.to_vec(),
+            weights,
             arch,
             left: OnceLock::new(),
             right: OnceLock::new(),

@@ -78,7 +78,7 @@ impl Kind {
         match self {
             Self::Ours => {
                 let first = ours::Ours::load(setup)?;
-                Ok((0..callers).map(|_| Box::new(first.clone()) as Box<dyn Runner + Send>).collect())
+                (0..callers).map(|_| Ok(Box::new(first.again(setup)?) as _)).collect()
             }
             Self::Onnxruntime => {
                 let runners = (0..callers).map(|_| Ok(Box::new(onnxruntime::Onnxruntime::load(setup)?) as _));

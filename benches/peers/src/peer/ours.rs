@@ -9,7 +9,6 @@ use mlops_serve::engine::{Device, onnx::OnnxEngine};
 use super::{Runner, Setup};
 use crate::{Failure, inputs};
 
-#[derive(Clone)]
 pub struct Ours {
     engine: Arc<OnnxEngine>,
     inputs: Tensors,
@@ -18,8 +17,17 @@ pub struct Ours {
 impl Ours {
     pub fn load(setup: &Setup) -> Result<Self, Failure> {
         let engine = OnnxEngine::load_with(std::fs::read(&setup.model)?, Device::Cpu, &setup.options())?;
+        Self::around(Arc::new(engine), setup)
+    }
+
+    /// Another caller of the same engine, with inputs of its own.
+    pub fn again(&self, setup: &Setup) -> Result<Self, Failure> {
+        Self::around(Arc::clone(&self.engine), setup)
+    }
+
+    fn around(engine: Arc<OnnxEngine>, setup: &Setup) -> Result<Self, Failure> {
         let inputs = inputs::tensors(&inputs::for_model(&setup.model, setup.batch)?)?;
-        Ok(Self { engine: Arc::new(engine), inputs })
+        Ok(Self { engine, inputs })
     }
 }
 

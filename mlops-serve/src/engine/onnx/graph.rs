@@ -118,6 +118,21 @@ impl Node {
         self.outputs.get(index).copied().flatten()
     }
 
+    /// Whether the node itself may give something else each time.
+    pub(crate) fn is_random(&self) -> bool {
+        const RANDOM: [&str; 6] = [
+            "Bernoulli",
+            "Multinomial",
+            "RandomNormal",
+            "RandomNormalLike",
+            "RandomUniform",
+            "RandomUniformLike",
+        ];
+        // A dropout draws only in training mode, which its third input may switch on.
+        self.domain == Domain::Onnx && RANDOM.contains(&&*self.operator)
+            || self.is("Dropout") && self.input(2).is_some()
+    }
+
     /// Everything it reads: its inputs and what its subgraphs capture.
     pub(crate) fn reads(&self) -> impl Iterator<Item = ValueId> + '_ {
         self.inputs.iter().flatten().chain(&self.captured).copied()

@@ -19,10 +19,11 @@ mod proto;
 mod signature;
 mod tensor;
 mod value;
+mod workspaces;
 
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -37,6 +38,7 @@ pub use options::OnnxOptions;
 use plan::{Plan, Timeline, Workspace};
 use tensor::{HostTensor, Shape};
 use value::Value;
+use workspaces::Workspaces;
 
 /// Runs an ONNX model.
 ///
@@ -66,7 +68,7 @@ pub struct OnnxEngine {
     plan: Plan,
     threads: Threads,
     limits: Limits,
-    workspaces: Mutex<Vec<Workspace>>,
+    workspaces: Workspaces,
 }
 
 impl OnnxEngine {
@@ -154,7 +156,7 @@ impl OnnxEngine {
             plan,
             threads,
             limits: options.limits(),
-            workspaces: Mutex::default(),
+            workspaces: Workspaces::default(),
         })
     }
 
@@ -200,9 +202,9 @@ impl OnnxEngine {
         for name in &self.input_names {
             values.push(Value::Tensor(HostTensor::try_from(inputs.require(name)?)?));
         }
-        let mut workspace = self.workspace();
+        let mut workspace = self.workspaces.take();
         let outputs = self.plan.run(values.into_iter(), &mut workspace, &self.threads, timeline);
-        self.workspaces.lock().unwrap_or_else(PoisonError::into_inner).push(workspace);
+        self.workspaces.give_back(workspace);
         let outputs = outputs?;
         #[cfg(feature = "burn")]
         let outputs = read_back(outputs)?;
@@ -211,11 +213,6 @@ impl OnnxEngine {
             _ => Err(Error::engine(format!("the output `{name}` is no tensor"))),
         });
         named.collect()
-    }
-
-    /// Memory that no call uses at the moment. There are never more than calls have been made at once.
-    fn workspace(&self) -> Workspace {
-        self.workspaces.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
     }
 }
 

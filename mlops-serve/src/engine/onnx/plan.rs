@@ -93,11 +93,13 @@ impl Plan {
         let mut steps = Vec::with_capacity(graph.nodes.len());
         for node in &graph.nodes {
             let operator = build(&Source { node, graph })?;
+            let given = reads(node).enumerate();
+            let given = given.map(|(index, value)| value.filter(|_| !operator.has_taken(index)));
             steps.push(Step {
-                operator,
                 label: node.label().into(),
-                inputs: reads(node).map(|value| value.map(|value| numbering.place(graph, value))).collect(),
+                inputs: given.map(|value| value.map(|value| numbering.place(graph, value))).collect(),
                 outputs: node.outputs.iter().map(|value| value.map(|value| numbering.slot(value))).collect(),
+                operator,
             });
         }
         let outputs: Vec<Place> = graph.outputs.iter().map(|&value| numbering.place(graph, value)).collect();

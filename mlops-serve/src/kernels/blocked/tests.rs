@@ -71,7 +71,7 @@ fn pointwise_agrees_with_the_plain_layout() {
         let epilogue = Epilogue { bias: Bias::PerRow(&bias), residual: residual.as_deref(), activation };
         let mut expected = vec![0.0; images * outputs * pixels];
         let dims = [images, inputs, size[0], size[1]];
-        Convolution::new(&weights, outputs, inputs, geometry).run(
+        Convolution::new(weights.as_slice(), outputs, inputs, geometry).run(
             &input,
             dims,
             &epilogue,
@@ -121,7 +121,7 @@ fn depthwise_agrees_with_the_plain_layout() {
         let epilogue = Epilogue { bias: Bias::PerRow(&bias), residual: residual.as_deref(), activation };
         let mut expected = vec![0.0; images * channels * pixels_out];
         let dims = [images, channels, size[0], size[1]];
-        Convolution::new(&weights, channels, channels, geometry).run(
+        Convolution::new(weights.as_slice(), channels, channels, geometry).run(
             &input,
             dims,
             &epilogue,
@@ -179,7 +179,7 @@ fn entries_agree_with_the_plain_layout() {
         let epilogue = Epilogue { bias: Bias::PerRow(&bias), residual: None, activation };
         let mut expected = vec![0.0; images * outputs * pixels];
         let dims = [images, inputs, size[0], size[1]];
-        Convolution::new(&weights, outputs, inputs, geometry).run(
+        Convolution::new(weights.as_slice(), outputs, inputs, geometry).run(
             &input,
             dims,
             &epilogue,

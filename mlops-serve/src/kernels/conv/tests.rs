@@ -86,7 +86,7 @@ fn check(case: &Case, random: &mut Random, scratch: &mut Vec<f32>, threads: &[Th
     let expected = naive(&weights, *out_channels, geometry, &input, *dims, &epilogue);
     let sets = instruction_sets();
     let arch = sets[random.below(sets.len())];
-    let convolution = Convolution::new_for(arch, &weights, *out_channels, dims[1], *geometry);
+    let convolution = Convolution::new_for(arch, weights.as_slice(), *out_channels, dims[1], *geometry);
     let nd = ConvolutionNd::new(&weights, *out_channels, dims[1], nd_geometry(geometry));
     for threads in threads {
         let mut out = vec![9.0; len];
@@ -196,7 +196,7 @@ fn winograd_error_is_small() {
         let weights = random.values(16 * channels * 9);
         let dims = [1, channels, size, size];
         let expected = naive(&weights, 16, &geometry, &input, dims, &Epilogue::default());
-        let convolution = Convolution::new(&weights, 16, channels, geometry);
+        let convolution = Convolution::new(weights.as_slice(), 16, channels, geometry);
         let shape = Shape { geometry: &geometry, input: [size, size], output: [size, size] };
         assert_eq!(winograd::tile(&shape, channels, 16), Some(step));
         let mut out = vec![0.0; expected.len()];

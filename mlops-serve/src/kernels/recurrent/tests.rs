@@ -260,3 +260,38 @@ fn sizes_that_do_not_fit_are_refused() {
         assert!(run(RecurrentInput { initial_hidden: Some(&zeros[..5]), ..input }, 12).is_err());
     });
 }
+
+/// So many products with the input that they are computed piece by piece.
+#[test]
+fn long_sequences_give_the_same_as_all_at_once() {
+    let (hidden, inputs, steps, batch) = (33, 5, 11, 150);
+    assert!(4 * hidden * batch * steps > 2 * AHEAD);
+    let x = data(steps * batch * inputs, 1, 1.0);
+    let (weights, recurrent_weights) = (data(8 * hidden * inputs, 2, 0.4), data(8 * hidden * hidden, 3, 0.4));
+    for direction in [Direction::Forward, Direction::Reverse, Direction::Bidirectional] {
+        let count = if direction == Direction::Bidirectional { 2 } else { 1 };
+        let spec = RecurrentSpec {
+            cell: Cell::Lstm { peepholes: None, input_forget: false },
+            direction,
+            input_size: inputs,
+            hidden_size: hidden,
+            weights: &weights[..count * 4 * hidden * inputs],
+            recurrent_weights: &recurrent_weights[..count * 4 * hidden * hidden],
+            bias: None,
+            activations: Vec::new(),
+            clip: None,
+        };
+        let layer = Recurrent::new(&spec).unwrap();
+        let all = vec![steps; batch];
+        let run = |lengths| {
+            let input =
+                RecurrentInput { x: &x, steps, batch, lengths, initial_hidden: None, initial_cell: None };
+            let mut hidden_out = vec![f32::NAN; steps * count * batch * hidden];
+            let output =
+                RecurrentOutput { hidden: Some(&mut hidden_out), last_hidden: None, last_cell: None };
+            layer.run(&input, output, &mut Vec::new(), &Threads::single()).unwrap();
+            hidden_out
+        };
+        assert_eq!(run(None), run(Some(all.as_slice())), "{direction:?}");
+    }
+}

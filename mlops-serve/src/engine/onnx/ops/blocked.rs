@@ -198,6 +198,10 @@ impl Operator for BlockedConv {
             None => one(HostTensor::new(shape, out)?),
         }
     }
+
+    fn has_taken(&self, input: usize) -> bool {
+        input == 1 || input == 2
+    }
 }
 
 /// The plain input at that place, which must have that many channels, with its lengths.

@@ -52,6 +52,12 @@ use crate::kernels::parallel::Threads;
 pub(crate) trait Operator: fmt::Debug + Send + Sync {
     /// Computes the outputs. Errors say what is wrong with the inputs; the caller adds which node it is.
     fn run(&self, inputs: &mut Inputs<'_>, context: &mut Context<'_>) -> Result<Outputs>;
+
+    /// Whether the constant input at that place has been taken in when the operator was built: then a run is not given
+    /// it, and it need not stay in memory.
+    fn has_taken(&self, _input: usize) -> bool {
+        false
+    }
 }
 
 /// The outputs of an operator, in the order of the specification. Trailing optional ones may be absent.

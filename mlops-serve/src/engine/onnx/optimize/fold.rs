@@ -2,7 +2,7 @@
 
 use mlops_core::Result;
 
-use crate::engine::onnx::graph::{Domain, Graph, Node};
+use crate::engine::onnx::graph::{Graph, Node};
 use crate::engine::onnx::limits::{self, Limits};
 use crate::engine::onnx::memory::Memory;
 use crate::engine::onnx::ops::{self, Context, Source};
@@ -87,17 +87,8 @@ fn is_cheap(node: &Node, graph: &Graph) -> bool {
 
 /// Whether the node gives the same each time, and has no graphs inside.
 fn foldable(node: &Node) -> bool {
-    const RANDOM: [&str; 6] = [
-        "RandomNormal",
-        "RandomNormalLike",
-        "RandomUniform",
-        "RandomUniformLike",
-        "Bernoulli",
-        "Multinomial",
-    ];
-    let random = node.domain == Domain::Onnx && RANDOM.contains(&&*node.operator);
     let has_graphs = !node.captured.is_empty()
         || node.attributes.contains("body")
         || node.attributes.contains("then_branch");
-    !random && !has_graphs
+    !node.is_random() && !has_graphs
 }

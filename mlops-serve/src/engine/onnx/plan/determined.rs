@@ -61,17 +61,7 @@ fn is_random(node: &Node) -> bool {
         Attribute::Graph(graph) => graph.nodes.iter().any(is_random),
         _ => false,
     });
-    inside
-        || node.domain == Domain::Onnx
-            && matches!(
-                &*node.operator,
-                "RandomNormal"
-                    | "RandomNormalLike"
-                    | "RandomUniform"
-                    | "RandomUniformLike"
-                    | "Bernoulli"
-                    | "Multinomial"
-            )
+    inside || node.is_random()
 }
 
 /// Whether the shape of an output depends on the elements of an input.

@@ -33,7 +33,7 @@ struct Conv {
 #[derive(Debug)]
 struct Weights {
     shape: Shape,
-    elements: Vec<f32>,
+    elements: Arc<[f32]>,
 }
 
 /// For how many paddings of the same weights a convolution is kept.
@@ -60,7 +60,7 @@ pub(super) fn build(source: &Source<'_>) -> Result<Box<dyn Operator>> {
     let constant = source.constant(1);
     let weights = constant_singles(constant).map(|elements| Weights {
         shape: constant.map(HostTensor::shape).unwrap_or_default().into(),
-        elements,
+        elements: elements.into(),
     });
     Ok(Box::new(Conv {
         window: Window::parse(attributes)?,
@@ -74,9 +74,6 @@ pub(super) fn build(source: &Source<'_>) -> Result<Box<dyn Operator>> {
 impl Operator for Conv {
     fn run(&self, inputs: &mut Inputs<'_>, context: &mut Context<'_>) -> Result<Outputs> {
         if are_half(inputs, 0)? {
-            if self.weights.is_some() {
-                inputs.take_value(1)?;
-            }
             return widened(inputs, context, 1, |inputs, context| self.run(inputs, context));
         }
         let x = inputs.tensor(0)?;
@@ -89,7 +86,7 @@ impl Operator for Conv {
             (Data::F32(_), None) => {
                 let weights = inputs.tensor(1)?;
                 let sizes = Sizes::new(&self.window, self.groups, x.shape(), weights.shape())?;
-                let kernel = sizes.kernel(weights.elements()?);
+                let kernel = sizes.kernel(&weights.elements()?.into());
                 self.run_single(&sizes, &kernel, inputs, context)
             }
             (Data::F64(x_elements), _) => {
@@ -107,10 +104,14 @@ impl Operator for Conv {
             _ => Err(wrong_type(x)),
         }
     }
+
+    fn has_taken(&self, input: usize) -> bool {
+        input == 1 && self.weights.is_some()
+    }
 }
 
 impl Conv {
-    fn prepared(&self, weights: &[f32], sizes: &Sizes) -> Kernel {
+    fn prepared(&self, weights: &Arc<[f32]>, sizes: &Sizes) -> Kernel {
         let placement = &sizes.placement;
         let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
         let fits = |known: &&Prepared| {
@@ -203,7 +204,7 @@ impl Sizes {
         Ok(Self { placement, groups, in_channels, out_channels, shape })
     }
 
-    fn kernel(&self, weights: &[f32]) -> Kernel {
+    fn kernel(&self, weights: &Arc<[f32]>) -> Kernel {
         let Placement { kernel, strides, dilations, pads_begin, pads_end, .. } = &self.placement;
         let pair = |values: &[usize], filler: usize| match *values {
             [only] => [filler, only],
@@ -230,6 +231,7 @@ impl Sizes {
             dilations: pair(dilations, 1),
             pads: [top, left, bottom, right],
         };
+        let weights = Arc::clone(weights);
         Kernel::Flat(Arc::new(Convolution::new(weights, self.out_channels, self.in_channels, geometry)))
     }
 }

@@ -6,7 +6,7 @@
 use mlops_core::{Error, Result};
 
 use super::epilogue::{activation, finish_broadcast};
-use crate::engine::onnx::ops::floats::vector;
+use crate::engine::onnx::ops::floats::{constant_singles, vector};
 use crate::engine::onnx::ops::support::product;
 use crate::engine::onnx::ops::{Context, Operator, Outputs, Source, one};
 use crate::engine::onnx::tensor::{HostTensor, Shape, element_count};
@@ -19,6 +19,8 @@ struct Linear {
     weights: PackedB,
     depth: usize,
     columns: usize,
+    /// If it is constant.
+    bias: Option<Vec<f32>>,
     activation: Activation,
 }
 
@@ -32,6 +34,7 @@ pub(super) fn build(source: &Source<'_>) -> Result<Box<dyn Operator>> {
         weights: PackedB::pack(matrix),
         depth,
         columns,
+        bias: constant_singles(source.constant(2)).filter(|bias| bias.len() == columns),
         activation: activation(&source.node.attributes)?,
     }))
 }
@@ -52,7 +55,10 @@ impl Operator for Linear {
         shape.push(columns);
         let count = element_count(&shape)?;
         let residual = inputs.optional(3)?;
-        let bias = vector(inputs, 2, columns)?.map_or(Bias::None, Bias::PerColumn);
+        let bias = match &self.bias {
+            Some(bias) => Bias::PerColumn(bias),
+            None => vector(inputs, 2, columns)?.map_or(Bias::None, Bias::PerColumn),
+        };
         let direct = residual.filter(|residual| residual.shape() == shape.as_slice());
         let later = residual.filter(|_| direct.is_none());
         let epilogue = Epilogue {
@@ -70,6 +76,10 @@ impl Operator for Linear {
             Some(residual) => one(finish_broadcast(&out, &shape, residual, self.activation)?),
             None => one(HostTensor::new(shape, out)?),
         }
+    }
+
+    fn has_taken(&self, input: usize) -> bool {
+        input == 1 || input == 2 && self.bias.is_some()
     }
 }
 

@@ -185,6 +185,10 @@ impl Operator for Layer {
             _ => self.run_plain(inputs, &sizes, lengths.as_deref()),
         }
     }
+
+    fn has_taken(&self, input: usize) -> bool {
+        self.packed.is_some() && matches!(input, 1 | 2 | 3 | 7)
+    }
 }
 
 impl Layer {
