@@ -2,10 +2,21 @@
 //!
 //! The caller of a parallel operation always works itself. It takes along only those workers that no other caller
 //! holds at that moment, so two requests served at the same time share the pool without ever waiting for each other.
+//!
+//! To wake a sleeping thread takes as long as many an operation of a model. So workers stay awake for a moment after
+//! an operation, in which the next one mostly comes, and callers await them without going to sleep.
 
+use std::cell::Cell;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long a worker stays awake without work, about as long as it takes to wake it a few times.
+const AWAKE: Duration = Duration::from_micros(200);
+
+/// How long a caller awaits its workers before it goes to sleep.
+const PATIENCE: Duration = Duration::from_micros(200);
 
 /// How many threads a kernel may use: the calling thread and a pool of workers of its own.
 #[derive(Clone, Default)]
@@ -138,13 +149,54 @@ impl Threads {
             work();
             return;
         }
+        let busy = AtomicUsize::new(held.count);
         pool.workers.in_place_scope(|scope| {
             for _ in 0..held.count {
-                scope.spawn(|_| work());
+                scope.spawn(|_| {
+                    let done = Done(&busy);
+                    work();
+                    drop(done);
+                    if !STAYING_AWAKE.get() {
+                        rayon::spawn(stay_awake);
+                    }
+                });
             }
             work();
+            let waiting = Instant::now();
+            while busy.load(Ordering::Acquire) > 0 && waiting.elapsed() < PATIENCE {
+                // The worker may have been woken on this very core.
+                std::thread::yield_now();
+            }
         });
     }
+}
+
+/// A worker that has done its part when this is dropped (also while a panic unwinds).
+struct Done<'a>(&'a AtomicUsize);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Release);
+    }
+}
+
+thread_local! {
+    /// Whether [`stay_awake`] runs on this thread, maybe below the work it has found.
+    static STAYING_AWAKE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Looks for work of the pool until there has been none for a while.
+fn stay_awake() {
+    STAYING_AWAKE.set(true);
+    let mut last = Instant::now();
+    while last.elapsed() < AWAKE {
+        if rayon::yield_now() == Some(rayon::Yield::Executed) {
+            last = Instant::now();
+        } else {
+            std::thread::yield_now();
+        }
+    }
+    STAYING_AWAKE.set(false);
 }
 
 #[cfg(test)]
