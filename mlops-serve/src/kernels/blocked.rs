@@ -82,6 +82,18 @@ fn padded(values: Option<&[f32]>, channels: usize) -> AlignedVec {
     padded
 }
 
+/// Weights `[channels, taps]` as `[ceil(channels / 16)][taps][16]`, zeros beyond the last channel.
+fn in_blocks(weights: &[f32], channels: usize) -> AlignedVec {
+    let taps = weights.len() / channels.max(1);
+    let mut packed = AlignedVec::zeros(channels.next_multiple_of(BLOCK) * taps);
+    for (channel, weights) in weights.chunks_exact(taps.max(1)).enumerate() {
+        for (tap, &weight) in weights.iter().enumerate() {
+            packed.as_mut_slice()[(channel / BLOCK * taps + tap) * BLOCK + channel % BLOCK] = weight;
+        }
+    }
+    packed
+}
+
 /// Up to sixteen channels of one image.
 struct ToBlock<'a, 'b> {
     input: &'a [f32],

@@ -171,6 +171,24 @@ impl Threads {
     }
 }
 
+/// Scratch memory in pieces: one for each thread, so that one is always free.
+pub(crate) struct Pieces<'a>(Mutex<Vec<&'a mut [f32]>>);
+
+impl<'a> Pieces<'a> {
+    /// Pieces of that length; `scratch` holds as many as there are threads.
+    pub(crate) fn new(scratch: &'a mut [f32], len: usize) -> Self {
+        Self(Mutex::new(scratch.chunks_exact_mut(len.max(1)).collect()))
+    }
+
+    /// Lends a piece, which holds what its last borrower left.
+    pub(crate) fn lend(&self, work: impl FnOnce(&mut [f32])) {
+        let piece = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let Some(piece) = piece else { return };
+        work(&mut *piece);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(piece);
+    }
+}
+
 /// A worker that has done its part when this is dropped (also while a panic unwinds).
 struct Done<'a>(&'a AtomicUsize);
 

@@ -1,15 +1,13 @@
 //! Convolution of every channel with a kernel of its own.
 
-use std::sync::{Mutex, PoisonError};
-
 use pulp::{Arch, Simd, WithSimd};
 
-use super::{BLOCK, padded, threads_for};
+use super::{BLOCK, in_blocks, padded, threads_for};
 use crate::kernels::conv::Geometry;
 use crate::kernels::epilogue::Activation;
 use crate::kernels::gemm::micro::{load, multiply_add};
 use crate::kernels::gemm::pack::{AlignedVec, aligned_scratch};
-use crate::kernels::parallel::Threads;
+use crate::kernels::parallel::{Pieces, Threads};
 
 /// Outputs of a row that are computed together.
 const TOGETHER: usize = 8;
@@ -35,13 +33,7 @@ impl Depthwise {
     /// The same for an instruction set.
     pub(super) fn new_for(arch: Arch, weights: &[f32], bias: Option<&[f32]>, channels: usize) -> Self {
         let (blocks, taps) = (channels.div_ceil(BLOCK), weights.len() / channels.max(1));
-        let mut packed = AlignedVec::zeros(blocks * taps * BLOCK);
-        for (channel, weights) in weights.chunks_exact(taps.max(1)).enumerate() {
-            for (tap, &weight) in weights.iter().enumerate() {
-                packed.as_mut_slice()[(channel / BLOCK * taps + tap) * BLOCK + channel % BLOCK] = weight;
-            }
-        }
-        Self { arch, blocks, taps, weights: packed, bias: padded(bias, channels) }
+        Self { arch, blocks, taps, weights: in_blocks(weights, channels), bias: padded(bias, channels) }
     }
 
     /// Blocks of the input and the output.
@@ -73,27 +65,25 @@ impl Depthwise {
         let len = ring.rows * ring.width * BLOCK;
         let pieces = aligned_scratch(scratch, threads.count() * len);
         pieces.fill(0.0);
-        let pieces: Mutex<Vec<&mut [f32]>> = Mutex::new(pieces.chunks_exact_mut(len.max(1)).collect());
+        let pieces = Pieces::new(pieces, len);
         threads.for_each_chunk_mut(out, pixels_out * BLOCK, |index, out| {
-            // There are as many pieces as threads, so one is always free.
-            let piece = pieces.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let Some(rows) = piece else { return };
             let block = index % self.blocks;
-            self.arch.dispatch(Channels {
-                geometry,
-                ring: &ring,
-                weights: &self.weights.as_slice()[block * self.taps * BLOCK..][..self.taps * BLOCK],
-                bias: &self.bias.as_slice()[block * BLOCK..][..BLOCK],
-                input: &input[index * pixels_in * BLOCK..][..pixels_in * BLOCK],
-                input_size,
-                output_size,
-                residual: residual.map(|residual| &residual[index * pixels_out * BLOCK..]),
-                activation,
-                rows,
-                out,
+            pieces.lend(|rows| {
+                self.arch.dispatch(Channels {
+                    geometry,
+                    ring: &ring,
+                    weights: &self.weights.as_slice()[block * self.taps * BLOCK..][..self.taps * BLOCK],
+                    bias: &self.bias.as_slice()[block * BLOCK..][..BLOCK],
+                    input: &input[index * pixels_in * BLOCK..][..pixels_in * BLOCK],
+                    input_size,
+                    output_size,
+                    residual: residual.map(|residual| &residual[index * pixels_out * BLOCK..]),
+                    activation,
+                    rows,
+                    out,
+                });
             });
             activation.apply_rest(out);
-            pieces.lock().unwrap_or_else(PoisonError::into_inner).push(rows);
         });
     }
 }

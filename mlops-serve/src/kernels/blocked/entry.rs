@@ -1,16 +1,14 @@
 //! Convolution of a plain map of few channels, as networks begin with: from `[N, C, H, W]` to blocks.
 
-use std::sync::{Mutex, PoisonError};
-
 use pulp::{Arch, Simd, WithSimd};
 
 use super::finish::Finish;
-use super::{BLOCK, padded, threads_for};
+use super::{BLOCK, in_blocks, padded, threads_for};
 use crate::kernels::conv::Geometry;
 use crate::kernels::epilogue::Activation;
 use crate::kernels::gemm::micro::{Tile, multiply_add};
 use crate::kernels::gemm::pack::{AlignedVec, aligned_scratch};
-use crate::kernels::parallel::Threads;
+use crate::kernels::parallel::{Pieces, Threads};
 
 /// The weights of a convolution in one group.
 #[derive(Debug)]
@@ -43,14 +41,13 @@ impl Entry {
         out_channels: usize,
         in_channels: usize,
     ) -> Self {
-        let (out_blocks, depth) = (out_channels.div_ceil(BLOCK), weights.len() / out_channels.max(1));
-        let mut packed = AlignedVec::zeros(out_blocks * depth * BLOCK);
-        for (output, weights) in weights.chunks_exact(depth.max(1)).enumerate() {
-            for (place, &weight) in weights.iter().enumerate() {
-                packed.as_mut_slice()[(output / BLOCK * depth + place) * BLOCK + output % BLOCK] = weight;
-            }
+        Self {
+            arch,
+            in_channels,
+            out_blocks: out_channels.div_ceil(BLOCK),
+            weights: in_blocks(weights, out_channels),
+            bias: padded(bias, out_channels),
         }
-        Self { arch, in_channels, out_blocks, weights: packed, bias: padded(bias, out_channels) }
     }
 
     /// Channels of the input.
@@ -85,7 +82,7 @@ impl Entry {
         let rows = Rows::new(geometry, self.in_channels, input_size, output_size);
         let image_out = self.out_blocks * output_size[0] * output_size[1] * BLOCK;
         let pieces = aligned_scratch(scratch, threads.count() * rows.len());
-        let pieces: Mutex<Vec<&mut [f32]>> = Mutex::new(pieces.chunks_exact_mut(rows.len()).collect());
+        let pieces = Pieces::new(pieces, rows.len());
         let mut tasks = Vec::with_capacity(out.len() / image_out * output_size[0]);
         for (image, out) in out.chunks_exact_mut(image_out).enumerate() {
             let blocks = out.chunks_exact_mut(output_size[0] * output_size[1] * BLOCK);
@@ -98,23 +95,21 @@ impl Entry {
         }
         let image_in = self.in_channels * input_size[0] * input_size[1];
         threads.for_each_mut(&mut tasks, |_, (image, y, out)| {
-            // There are as many pieces as threads, so one is always free.
-            let piece = pieces.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let Some(piece) = piece else { return };
-            rows.fill(&input[*image * image_in..][..image_in], *y, piece);
-            for (block, out) in out.iter_mut().enumerate() {
-                self.arch.dispatch(Row {
-                    weights: &self.weights.as_slice()[block * depth * BLOCK..][..depth * BLOCK],
-                    bias: &self.bias.as_slice()[block * BLOCK..][..BLOCK],
-                    rows: piece,
-                    taps: &rows.taps,
-                    stride: geometry.strides[1],
-                    activation,
-                    out,
-                });
-                activation.apply_rest(out);
-            }
-            pieces.lock().unwrap_or_else(PoisonError::into_inner).push(piece);
+            pieces.lend(|piece| {
+                rows.fill(&input[*image * image_in..][..image_in], *y, piece);
+                for (block, out) in out.iter_mut().enumerate() {
+                    self.arch.dispatch(Row {
+                        weights: &self.weights.as_slice()[block * depth * BLOCK..][..depth * BLOCK],
+                        bias: &self.bias.as_slice()[block * BLOCK..][..BLOCK],
+                        rows: piece,
+                        taps: &rows.taps,
+                        stride: geometry.strides[1],
+                        activation,
+                        out,
+                    });
+                    activation.apply_rest(out);
+                }
+            });
         });
     }
 }

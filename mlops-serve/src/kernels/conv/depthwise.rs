@@ -3,8 +3,6 @@
 //! A channel is padded into planes that stay in the first-level cache; a vector of neighbouring outputs is the sum of
 //! one multiply-add for each kernel element.
 
-use std::sync::{Mutex, PoisonError};
-
 use pulp::{Simd, WithSimd};
 
 use super::depthwise_blocked::{BlockLayout, ChannelBlock};
@@ -14,7 +12,7 @@ use crate::kernels::epilogue::Epilogue;
 use crate::kernels::gemm::finish::RowEpilogue;
 use crate::kernels::gemm::micro::{load, multiply_add};
 use crate::kernels::gemm::pack::{aligned_scratch, lanes};
-use crate::kernels::parallel::Threads;
+use crate::kernels::parallel::{Pieces, Threads};
 use crate::kernels::shuffle::STEP;
 
 /// The most lanes of a vector.
@@ -43,28 +41,26 @@ pub(crate) fn run(
     let taps = layout.taps(geometry);
     let planes_len = (layout.channel_len() * ahead(&layout)).next_multiple_of(16);
     let scratch = aligned_scratch(scratch, threads.count() * planes_len);
-    let scratch: Mutex<Vec<&mut [f32]>> = Mutex::new(scratch.chunks_exact_mut(planes_len).collect());
-    let take = || scratch.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    let pieces = Pieces::new(scratch, planes_len);
 
     let groups = out.len() / (multiplier * pixels);
     let together = groups.div_ceil(if threads.count() == 1 { 1 } else { 4 * threads.count() }).max(1);
     threads.for_each_chunk_mut(out, together * multiplier * pixels, |index, out| {
-        // There are as many pieces of scratch as threads, so one is always free.
-        let Some(planes) = take() else { return };
         let first = index * together;
-        convolution.arch.dispatch(Groups {
-            convolution,
-            layout: &layout,
-            taps: &taps,
-            multiplier,
-            shape,
-            input,
-            first,
-            planes,
-            epilogue,
-            out,
+        pieces.lend(|planes| {
+            convolution.arch.dispatch(Groups {
+                convolution,
+                layout: &layout,
+                taps: &taps,
+                multiplier,
+                shape,
+                input,
+                first,
+                planes,
+                epilogue,
+                out,
+            });
         });
-        scratch.lock().unwrap_or_else(PoisonError::into_inner).push(planes);
     });
 }
 
@@ -86,8 +82,7 @@ fn run_blocked(
     let len = layout.scratch_len(shape);
     let scratch = aligned_scratch(scratch, threads.count() * len);
     scratch.fill(0.0);
-    let scratch: Mutex<Vec<&mut [f32]>> = Mutex::new(scratch.chunks_exact_mut(len).collect());
-    let take = || scratch.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    let pieces = Pieces::new(scratch, len);
 
     let blocks = channels.div_ceil(STEP);
     let mut tasks = Vec::with_capacity(blocks * out.len() / (channels * pixels));
@@ -97,22 +92,21 @@ fn run_blocked(
         }
     }
     threads.for_each_mut(&mut tasks, |_, (image, first, out)| {
-        // There are as many pieces of scratch as threads, so one is always free.
-        let Some(piece) = take() else { return };
         let at = *image * channels + *first;
         let residual = epilogue.residual.map(|residual| &residual[at * pixels..]);
-        convolution.arch.dispatch(ChannelBlock {
-            convolution,
-            layout,
-            shape,
-            input: &input[at * channel_len..],
-            first: *first,
-            bias: epilogue.bias,
-            epilogue: &Epilogue { residual, ..*epilogue },
-            scratch: piece,
-            out,
+        pieces.lend(|piece| {
+            convolution.arch.dispatch(ChannelBlock {
+                convolution,
+                layout,
+                shape,
+                input: &input[at * channel_len..],
+                first: *first,
+                bias: epilogue.bias,
+                epilogue: &Epilogue { residual, ..*epilogue },
+                scratch: piece,
+                out,
+            });
         });
-        scratch.lock().unwrap_or_else(PoisonError::into_inner).push(piece);
     });
 }
 

@@ -4,8 +4,6 @@
 //! (the last stages of a network) the pixels are the left operand, and the weights, packed, the right one: channels
 //! fill the vectors where a handful of pixels would leave them half empty.
 
-use std::sync::{Mutex, PoisonError};
-
 use pulp::{Arch, Simd, WithSimd};
 
 use super::Shape;
@@ -17,7 +15,7 @@ use crate::kernels::gemm::micro::{
 };
 use crate::kernels::gemm::pack::{Panels, aligned_scratch, lanes, packed_len, panel_vectors};
 use crate::kernels::gemm::{Block, MatrixRef, Multiply, PackedA, PackedB};
-use crate::kernels::parallel::Threads;
+use crate::kernels::parallel::{Pieces, Threads};
 use crate::kernels::shuffle::{STEP, transpose};
 
 /// Values of packed pixels handled together: they stay in the second-level cache while all weights pass by.
@@ -229,14 +227,21 @@ pub(crate) fn run(
             task.push(part);
         }
     }
-    let packs: Mutex<Vec<&mut [f32]>> = Mutex::new(packs.chunks_exact_mut(packed).collect());
-    let take = || packs.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    let packs = Pieces::new(packs, packed);
     threads.for_each_mut(&mut tasks, |index, rows| {
-        // There are as many pieces of scratch as threads, so one is always free.
-        let Some(pack) = take() else { return };
         let first = index * task_panels * width;
-        arch.dispatch(Pixels { weights, patches, epilogue, row_stride: pixels, first, together, rows, pack });
-        packs.lock().unwrap_or_else(PoisonError::into_inner).push(pack);
+        packs.lend(|pack| {
+            arch.dispatch(Pixels {
+                weights,
+                patches,
+                epilogue,
+                row_stride: pixels,
+                first,
+                together,
+                rows,
+                pack,
+            });
+        });
     });
 }
 
@@ -363,14 +368,12 @@ pub(crate) fn run_transposed(
         arch.dispatch(Pack { patches, first, count, step: tile, stored, lanes: panels.lanes, data });
     });
     let left = &*left;
-    let work: Mutex<Vec<&mut [f32]>> = Mutex::new(work.chunks_exact_mut(sums_len + row_len).collect());
-    let take = || work.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    let pieces = Pieces::new(work, sums_len + row_len);
     threads.for_each_chunk_mut(out, width * pixels, |index, out| {
-        // There are as many pieces of scratch as threads, so one is always free.
-        let Some(piece) = take() else { return };
-        let (sums, rows) = piece.split_at_mut(sums_len);
-        arch.dispatch(Channels { panels, index, left, tile, pixels, epilogue, sums, rows, out });
-        work.lock().unwrap_or_else(PoisonError::into_inner).push(piece);
+        pieces.lend(|piece| {
+            let (sums, rows) = piece.split_at_mut(sums_len);
+            arch.dispatch(Channels { panels, index, left, tile, pixels, epilogue, sums, rows, out });
+        });
     });
 }
 
