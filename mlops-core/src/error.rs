@@ -16,7 +16,7 @@ pub type Source = Box<dyn StdError + Send + Sync + 'static>;
 ///
 /// A variant says *who must do something*: the caller ([`InvalidInput`](Error::InvalidInput),
 /// [`NotFound`](Error::NotFound), [`Conflict`](Error::Conflict), [`Unsupported`](Error::Unsupported),
-/// [`PermissionDenied`](Error::PermissionDenied)), time
+/// [`Unauthenticated`](Error::Unauthenticated), [`PermissionDenied`](Error::PermissionDenied)), time
 /// ([`Overloaded`](Error::Overloaded), [`Unavailable`](Error::Unavailable),
 /// [`DeadlineExceeded`](Error::DeadlineExceeded)), or the operator ([`Integrity`](Error::Integrity),
 /// [`Engine`](Error::Engine), [`Internal`](Error::Internal)).
@@ -90,6 +90,12 @@ pub enum Error {
     #[error("unsupported: {what}")]
     Unsupported {
         /// What cannot be done.
+        what: String,
+    },
+    /// Who the caller is, is not known: no credentials came, or wrong or expired ones.
+    #[error("unauthenticated: {what}")]
+    Unauthenticated {
+        /// What is missing or wrong.
         what: String,
     },
     /// The caller may not do this.
@@ -190,6 +196,16 @@ impl Error {
         Self::Unsupported { what: what.into() }
     }
 
+    /// Who the caller is, is not known.
+    pub fn unauthenticated(what: impl Into<String>) -> Self {
+        Self::Unauthenticated { what: what.into() }
+    }
+
+    /// The caller may not do this.
+    pub fn permission_denied(what: impl Into<String>) -> Self {
+        Self::PermissionDenied { what: what.into() }
+    }
+
     /// A promise was broken.
     pub fn internal(what: impl Into<String>) -> Self {
         Self::Internal { what: what.into(), source: None }
@@ -211,6 +227,7 @@ impl Error {
             | Self::Overloaded { what }
             | Self::DeadlineExceeded { what }
             | Self::Unsupported { what }
+            | Self::Unauthenticated { what }
             | Self::PermissionDenied { what } => {
                 *what = format!("{what}: {cause}");
             }
@@ -235,6 +252,7 @@ impl Error {
                 | Self::NotFound { .. }
                 | Self::Conflict { .. }
                 | Self::Unsupported { .. }
+                | Self::Unauthenticated { .. }
                 | Self::PermissionDenied { .. }
         )
     }
@@ -252,6 +270,7 @@ impl Error {
             Self::Integrity { .. } => "integrity",
             Self::Engine { .. } => "engine",
             Self::Unsupported { .. } => "unsupported",
+            Self::Unauthenticated { .. } => "unauthenticated",
             Self::PermissionDenied { .. } => "permission_denied",
             Self::Internal { .. } => "internal",
         }

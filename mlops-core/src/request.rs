@@ -32,10 +32,12 @@ pub struct Request {
     pub context: RoutingContext,
     /// When the answer is of no use any more.
     pub deadline: Option<Instant>,
+    /// Where requests wait for the same model, the greater is served first. 0 unless set.
+    pub priority: i32,
 }
 
 impl Request {
-    /// A request with these inputs, no id, no routing context and no deadline.
+    /// A request with these inputs, no id, no routing context, no deadline, and priority 0.
     #[must_use]
     pub fn new(inputs: Tensors) -> Self {
         Self { inputs, ..Self::default() }
@@ -59,6 +61,13 @@ impl Request {
     #[must_use]
     pub fn with_deadline(mut self, deadline: Instant) -> Self {
         self.deadline = Some(deadline);
+        self
+    }
+
+    /// Sets how urgent it is: where requests wait for the same model, the greater is served first.
+    #[must_use]
+    pub fn with_priority(mut self, priority: i32) -> Self {
+        self.priority = priority;
         self
     }
 }

@@ -43,7 +43,9 @@ let app: axum::Router = Server::new()
 //! * `wgpu`: the burn engine on GPUs by Vulkan, Metal or DirectX 12, and on software Vulkan.
 //! * `cuda`: the burn engine on NVIDIA GPUs. It builds without the CUDA toolkit, but downloads a prebuilt LLVM
 //!   (burn's kernel compiler) and needs a C++ compiler.
-//! * `http` (default): the Open Inference Protocol front.
+//! * `http` (default): the model server and its REST fronts; `grpc` its gRPC front; `jwt`, `tls` and `otel` what they say.
+//! * `timer`, `limit`, `cache`, `redis`: the layers that need a timer, counters of rates, a cache, and Redis.
+//! * `score`, `parquet`: scoring of whole files.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
@@ -55,7 +57,9 @@ mod executor;
 pub mod http;
 #[cfg(feature = "onnx")]
 mod kernels;
+pub mod layer;
 mod validate;
 
 pub use executor::{EngineExt, Inline, OnWorkers, WarmUp, Workers};
+pub use layer::ServeExt;
 pub use validate::{OutputDifference, Reference, Tolerance, Validation, validate_against};
