@@ -40,7 +40,7 @@ use mlops_rollout::{
     Sticky, TrafficSplit,
 };
 use mlops_serve::engine::burn::{Device, save_burnpack};
-use mlops_serve::http::Server;
+use mlops_serve::server::Server;
 
 use data::{Digits, SIDE, Split};
 use facts::{Facts, Gating};
@@ -317,9 +317,10 @@ impl Live {
         let routed = Arc::new(routed);
 
         let render = recorder.clone();
-        let server = Server::new()
+        let server = Server::builder()
             .with_model(release.name.clone(), Arc::clone(&routed))
-            .with_metrics(move || render.render());
+            .with_metrics(move || render.render())
+            .build();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}/v2/models/{}/infer", listener.local_addr()?, release.name);
         tokio::spawn(server.serve(listener, std::future::pending()));

@@ -18,6 +18,9 @@ pub const PREDICTIONS_TOTAL: &str = "model_predictions_total";
 /// Histogram, seconds: from the call to the answer. Labels `model`, `variant`, `role`.
 pub const INFERENCE_LATENCY_SECONDS: &str = "model_inference_latency_seconds";
 
+/// Gauge: requests that a server has taken and not yet answered. Label `model`.
+pub const REQUESTS_IN_FLIGHT: &str = "model_requests_in_flight";
+
 /// Gauge: the latest score of a drift test. Labels `feature`, `test`.
 pub const FEATURE_DRIFT_SCORE: &str = "feature_drift_score";
 
@@ -38,6 +41,7 @@ pub const SHADOWS_DROPPED_TOTAL: &str = "shadow_requests_dropped_total";
 pub fn describe() {
     describe_counter!(PREDICTIONS_TOTAL, Unit::Count, "Finished predictions");
     describe_histogram!(INFERENCE_LATENCY_SECONDS, Unit::Seconds, "From the call of a model to its answer");
+    describe_gauge!(REQUESTS_IN_FLIGHT, "Requests that a server has taken and not yet answered");
     describe_gauge!(FEATURE_DRIFT_SCORE, "The latest score of a drift test");
     describe_counter!(OBSERVATIONS_DROPPED_TOTAL, Unit::Count, "Observations a monitor could not take");
     describe_gauge!(ROLLOUT_WEIGHT, "The share of traffic a rollout sends to a variant, 0 to 1");

@@ -5,7 +5,7 @@
 //!   module on a device that is chosen at run time.
 //! * An **executor** turns an engine into a [`Model`](mlops_core::Model): [`Inline`] computes on the calling
 //!   thread, [`OnWorkers`] on threads of its own behind a bounded queue; [`WarmUp`] runs it before the first request.
-//! * A **front** lets others call models: `http::Server` (feature `http`) speaks the
+//! * A **front** lets others call models: `server::Server` (feature `http`) speaks the
 //!   [Open Inference Protocol v2](https://github.com/kserve/open-inference-protocol) as an axum router, to
 //!   mount in your own application or to serve alone.
 //!
@@ -16,7 +16,7 @@
 use burn::nn::LinearConfig;
 use mlops_core::{DType, Dimension, ModelName, Signature, TensorSpec};
 use mlops_serve::engine::burn::{BurnEngine, Device, Outputs};
-use mlops_serve::{EngineExt, http::Server};
+use mlops_serve::{EngineExt, server::Server};
 
 let device = Device::Cpu;
 let linear = LinearConfig::new(4, 2).init(&device.open()?); // or a module of your own, trained by you
@@ -28,9 +28,7 @@ let engine = BurnEngine::new(signature, device, move |inputs| {
     Ok(Outputs::new().float("y", linear.forward(inputs.float::<2>("x")?)))
 })?;
 
-let app: axum::Router = Server::new()
-    .with_model(ModelName::new("scores")?, engine.inline())
-    .router();
+let app: axum::Router = Server::builder().with_model(ModelName::new("scores")?, engine.inline()).build().router();
 # Ok::<(), mlops_core::Error>(())
 ```
 "#
@@ -58,6 +56,9 @@ pub mod http;
 #[cfg(feature = "onnx")]
 mod kernels;
 pub mod layer;
+#[cfg(feature = "http")]
+#[cfg_attr(docsrs, doc(cfg(feature = "http")))]
+pub mod server;
 mod validate;
 
 pub use executor::{EngineExt, Inline, OnWorkers, WarmUp, Workers};

@@ -10,7 +10,7 @@ use mlops_core::{
     DType, Dimension, Error, Model, ModelId, ModelName, Reason, Request, Response, Result, Signature,
     TensorSpec, Tensors, Variant,
 };
-use mlops_serve::http::Server;
+use mlops_serve::server::Server;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -75,11 +75,12 @@ async fn start() -> Running {
     let model = Doubler::new();
     let entered = Arc::clone(&model.entered);
     let name = ModelName::new("doubler").unwrap();
-    let server = Server::new()
+    let server = Server::builder()
         .with_model(name.clone(), model)
         .with_version(ModelId::new(name, "1.2.3".parse().unwrap()), Doubler::new())
         .with_metrics(|| "up 1\n".to_owned())
-        .with_body_limit(4096);
+        .with_body_limit(4096)
+        .build();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let (stop, stopped) = oneshot::channel::<()>();

@@ -1,7 +1,6 @@
 //! What a caller is told when something went wrong.
 
 use axum::Json;
-use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use mlops_core::Error;
@@ -14,12 +13,19 @@ pub(super) struct Failure {
     retry: bool,
 }
 
+impl Failure {
+    pub(super) fn new(status: StatusCode, message: String) -> Self {
+        Self { status, message, retry: false }
+    }
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let status = match &error {
             Error::InvalidInput(_) | Error::Unsupported { .. } => StatusCode::BAD_REQUEST,
             Error::NotFound { .. } => StatusCode::NOT_FOUND,
             Error::Conflict { .. } => StatusCode::CONFLICT,
+            Error::Unauthenticated { .. } => StatusCode::UNAUTHORIZED,
             Error::PermissionDenied { .. } => StatusCode::FORBIDDEN,
             Error::Overloaded { .. } => StatusCode::TOO_MANY_REQUESTS,
             Error::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
@@ -36,15 +42,12 @@ impl From<Error> for Failure {
     }
 }
 
-impl From<BytesRejection> for Failure {
-    fn from(rejection: BytesRejection) -> Self {
-        Self { status: rejection.status(), message: rejection.body_text(), retry: false }
-    }
-}
-
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let mut response = (self.status, Json(json!({"error": self.message}))).into_response();
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if self.retry {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }

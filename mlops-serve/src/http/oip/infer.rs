@@ -1,0 +1,52 @@
+//! Predictions.
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, header};
+use axum::response::IntoResponse;
+use mlops_core::{Instant, Request};
+
+use super::ModelPath;
+use super::binary::{self, HEADER_LENGTH};
+use super::request::InferRequest;
+use super::response::InferResponse;
+use crate::http::inbound::{Inbound, RequestId};
+use crate::http::{Answer, body};
+use crate::server::Service;
+use crate::server::access::Verb;
+
+pub(super) async fn infer(
+    State(service): State<Service>,
+    Path(path): Path<ModelPath>,
+    inbound: Inbound,
+    RequestId(request_id): RequestId,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let arrived = Instant::now();
+    let served = service.served(&inbound.caller, Verb::Infer, &path.model, path.version.as_deref())?;
+    let body = body::read(&headers, body, service.limits()).await?;
+    let parsed = InferRequest::parse(binary::header_length(&headers)?, body, served.signature())?;
+    let wanted = parsed.outputs.resolve(served.signature())?;
+    let mut request = Request::new(parsed.inputs)
+        .with_id(parsed.id.map_or(request_id, Into::into))
+        .with_context(parsed.parameters.routing_context()?)
+        .with_priority(parsed.parameters.priority()?);
+    if let Some(deadline) = parsed.parameters.timeout()?.and_then(|timeout| arrived.checked_add(timeout)) {
+        request = request.with_deadline(deadline);
+    }
+    let id = request.id.clone();
+    let response = service.predict(&served, request).await?;
+    let body = InferResponse::new(&served, id.as_deref(), &response, &wanted).write()?;
+    Ok(match body.header_length {
+        None => ([(header::CONTENT_TYPE, "application/json")], body.bytes).into_response(),
+        Some(length) => (
+            [
+                (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
+                (HEADER_LENGTH, length.to_string()),
+            ],
+            body.bytes,
+        )
+            .into_response(),
+    })
+}

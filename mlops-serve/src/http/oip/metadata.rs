@@ -1,0 +1,126 @@
+//! What a model takes and gives.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::response::IntoResponse;
+use mlops_core::{DType, Dimension, Signature, TensorSpec};
+use serde::Serialize;
+use serde_json::json;
+
+use super::{ModelPath, ready_status};
+use crate::http::Answer;
+use crate::http::inbound::Inbound;
+use crate::server::Service;
+use crate::server::access::Verb;
+
+/// How this server is called among the platforms of models.
+const PLATFORM: &str = "mlops";
+
+pub(super) async fn metadata(
+    State(service): State<Service>,
+    Path(path): Path<ModelPath>,
+    inbound: Inbound,
+) -> Answer {
+    let served = service.served(&inbound.caller, Verb::Inspect, &path.model, path.version.as_deref())?;
+    let versions = service.models().versions(&path.model).iter().map(ToString::to_string).collect();
+    Ok(Json(Metadata::new(&path.model, versions, served.signature())).into_response())
+}
+
+pub(super) async fn ready(
+    State(service): State<Service>,
+    Path(path): Path<ModelPath>,
+    inbound: Inbound,
+) -> Answer {
+    let served = service.served(&inbound.caller, Verb::Inspect, &path.model, path.version.as_deref())?;
+    let ready = service.is_ready();
+    Ok((ready_status(ready), Json(json!({"name": served.name(), "ready": ready}))).into_response())
+}
+
+pub(super) async fn config(
+    State(service): State<Service>,
+    Path(path): Path<ModelPath>,
+    inbound: Inbound,
+) -> Answer {
+    let served = service.served(&inbound.caller, Verb::Inspect, &path.model, path.version.as_deref())?;
+    Ok(Json(Config::new(&path.model, served.signature())).into_response())
+}
+
+#[derive(Serialize)]
+struct Metadata<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    versions: Vec<String>,
+    platform: &'static str,
+    inputs: Vec<TensorMetadata<'a>>,
+    outputs: Vec<TensorMetadata<'a>>,
+}
+
+#[derive(Serialize)]
+struct TensorMetadata<'a> {
+    name: &'a str,
+    datatype: DType,
+    shape: Vec<i64>,
+}
+
+impl<'a> Metadata<'a> {
+    fn new(name: &'a str, versions: Vec<String>, signature: &'a Signature) -> Self {
+        let tensors = |specs: &'a [TensorSpec]| {
+            let tensor = |spec: &'a TensorSpec| TensorMetadata {
+                name: spec.name(),
+                datatype: spec.dtype(),
+                shape: spec.shape().iter().map(length).collect(),
+            };
+            specs.iter().map(tensor).collect()
+        };
+        let (inputs, outputs) = (tensors(signature.inputs()), tensors(signature.outputs()));
+        Self { name, versions, platform: PLATFORM, inputs, outputs }
+    }
+}
+
+/// The signature in the words of Triton's model configuration. The batch is said in every shape, hence a maximum batch
+/// size of 0: none is taken away from the shapes.
+#[derive(Serialize)]
+struct Config<'a> {
+    name: &'a str,
+    platform: &'static str,
+    backend: &'static str,
+    max_batch_size: u32,
+    input: Vec<TensorConfig<'a>>,
+    output: Vec<TensorConfig<'a>>,
+}
+
+#[derive(Serialize)]
+struct TensorConfig<'a> {
+    name: &'a str,
+    data_type: String,
+    dims: Vec<i64>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    optional: bool,
+}
+
+impl<'a> Config<'a> {
+    fn new(name: &'a str, signature: &'a Signature) -> Self {
+        let tensors = |specs: &'a [TensorSpec]| {
+            let tensor = |spec: &'a TensorSpec| TensorConfig {
+                name: spec.name(),
+                data_type: match spec.dtype() {
+                    DType::Bytes => "TYPE_STRING".to_owned(),
+                    dtype => format!("TYPE_{dtype}"),
+                },
+                dims: spec.shape().iter().map(length).collect(),
+                optional: spec.is_optional(),
+            };
+            specs.iter().map(tensor).collect()
+        };
+        let (input, output) = (tensors(signature.inputs()), tensors(signature.outputs()));
+        Self { name, platform: PLATFORM, backend: PLATFORM, max_batch_size: 0, input, output }
+    }
+}
+
+/// -1 stands for any length.
+fn length(dimension: &Dimension) -> i64 {
+    match dimension {
+        Dimension::Fixed(length) => i64::try_from(*length).unwrap_or(i64::MAX),
+        Dimension::Batch | Dimension::Free => -1,
+    }
+}

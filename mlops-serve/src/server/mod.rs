@@ -1,0 +1,172 @@
+//! A model server, to mount in an application of your own or to run alone.
+//!
+//! [`Models`] holds what is served and changes while it serves; [`Server`] puts fronts before it: the router of
+//! [`Server::router`] speaks all REST protocols of the [`http`](crate::http) module. Who may do what is
+//! [`Access`](access::Access).
+
+pub mod access;
+mod models;
+mod service;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use mlops_core::{Error, Model, ModelId, ModelName, Result};
+use tokio::net::TcpListener;
+
+pub use models::{
+    LoadedModel, ModelSource, ModelState, ModelStatus, Models, Statistics, StatisticsSnapshot, Tally,
+};
+
+pub(crate) use models::Served;
+pub(crate) use service::{Limits, RenderMetrics, Service};
+
+use access::Access;
+
+/// The fronts of a set of models. Clones share it.
+///
+/// ```no_run
+/// # async fn run(model: impl mlops_core::Model) -> Result<(), Box<dyn std::error::Error>> {
+/// # let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().install_recorder()?;
+/// use mlops_core::{ModelExt, ModelName, metrics::MetricsObserver};
+/// use mlops_serve::server::Server;
+///
+/// let name = ModelName::new("fraud")?;
+/// let server = Server::builder()
+///     .with_model(name.clone(), model.observed(MetricsObserver::new(name)))
+///     .with_metrics(move || recorder.render()) // of whatever exporter the host has installed
+///     .build();
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+/// server.serve(listener, async { tokio::signal::ctrl_c().await.unwrap_or(()) }).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Server {
+    service: Service,
+}
+
+/// The options of a [`Server`].
+#[must_use]
+pub struct ServerBuilder {
+    models: Models,
+    access: Access,
+    limits: Limits,
+    render_metrics: Option<RenderMetrics>,
+}
+
+impl Server {
+    /// A server without models, open to all for predictions, closed to all for changes.
+    pub fn builder() -> ServerBuilder {
+        ServerBuilder {
+            models: Models::new(),
+            access: Access::open(),
+            limits: Limits {
+                body: 16 << 20,
+                body_time: Duration::from_secs(30),
+                time: Duration::from_secs(60),
+            },
+            render_metrics: None,
+        }
+    }
+
+    /// What is served: to change it while it is.
+    #[must_use]
+    pub fn models(&self) -> &Models {
+        self.service.models()
+    }
+
+    /// The routes of all REST protocols, to merge into an application of your own.
+    pub fn router(&self) -> Router {
+        crate::http::router(self.service.clone())
+    }
+
+    /// Answers on `listener` until `shutdown` completes; then turns not ready, takes no new connection, and
+    /// answers what is in flight.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the listener fails.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<()> {
+        let service = self.service.clone();
+        let drain = async move {
+            shutdown.await;
+            service.drain();
+        };
+        axum::serve(listener, self.router())
+            .with_graceful_shutdown(drain)
+            .await
+            .map_err(|cause| Error::unavailable("the HTTP listener failed").with_source(cause))
+    }
+}
+
+impl ServerBuilder {
+    /// Serves these models, with whatever they become later, in place of those named so far.
+    pub fn with_models(mut self, models: Models) -> Self {
+        self.models = models;
+        self
+    }
+
+    /// Serves `model` under `name` to callers that name no version; in its place, if the name has one.
+    pub fn with_model(self, name: ModelName, model: impl Model) -> Self {
+        self.models.insert(name, model);
+        self
+    }
+
+    /// Serves `model` to callers that name exactly this version.
+    pub fn with_version(self, id: ModelId, model: impl Model) -> Self {
+        self.models.insert_version(id, model);
+        self
+    }
+
+    /// Says who may do what. Unless set, everybody may predict and look, and nobody may change anything.
+    pub fn with_access(mut self, access: Access) -> Self {
+        self.access = access;
+        self
+    }
+
+    /// Answers `GET /metrics` with what `render` gives, in the Prometheus text format: the `render` of
+    /// a recorder's handle, say.
+    pub fn with_metrics(mut self, render: impl Fn() -> String + Send + Sync + 'static) -> Self {
+        self.render_metrics = Some(Arc::new(render));
+        self
+    }
+
+    /// Sets the largest request body, in bytes: 16 MiB unless set.
+    pub fn with_body_limit(mut self, bytes: usize) -> Self {
+        self.limits.body = bytes;
+        self
+    }
+
+    /// Sets how long the body of a request may take to come in: 30 s unless set.
+    pub fn with_body_timeout(mut self, time: Duration) -> Self {
+        self.limits.body_time = time;
+        self
+    }
+
+    /// Sets how long a request may take that asks for no shorter time: 60 s unless set.
+    pub fn with_timeout(mut self, time: Duration) -> Self {
+        self.limits.time = time;
+        self
+    }
+
+    /// The server.
+    pub fn build(self) -> Server {
+        Server { service: Service::new(self.models, self.access, self.limits, self.render_metrics) }
+    }
+}
+
+impl fmt::Debug for ServerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerBuilder")
+            .field("models", &self.models)
+            .field("access", &self.access)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,139 @@
+//! What every front asks: the one place where access, time and drain are decided.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use http::HeaderMap;
+use mlops_core::{Error, Instant, ModelName, Request, Response, Result};
+
+use super::access::{Access, Caller, Peer, Verb};
+use super::models::{Models, Served};
+
+/// The server without its protocols. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Service {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    models: Models,
+    access: Access,
+    limits: Limits,
+    render_metrics: Option<RenderMetrics>,
+    draining: AtomicBool,
+}
+
+pub(crate) type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// What one request may cost.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// The largest body, in bytes.
+    pub(crate) body: usize,
+    /// How long a body may take to come in.
+    pub(crate) body_time: Duration,
+    /// The time of requests that name none.
+    pub(crate) time: Duration,
+}
+
+impl Service {
+    pub(crate) fn new(
+        models: Models,
+        access: Access,
+        limits: Limits,
+        render_metrics: Option<RenderMetrics>,
+    ) -> Self {
+        let draining = AtomicBool::new(false);
+        Self { shared: Arc::new(Shared { models, access, limits, render_metrics, draining }) }
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.shared.limits
+    }
+
+    /// The models, for callers that [`permit`](Self::permit) has let through.
+    pub(crate) fn models(&self) -> &Models {
+        &self.shared.models
+    }
+
+    /// Who asks, if they are known and do not ask too often.
+    pub(crate) fn caller(&self, headers: &HeaderMap, peer: &Peer) -> Result<Caller> {
+        let caller = self.shared.access.authenticate(headers, peer)?;
+        self.shared.access.admit(&caller, peer)?;
+        Ok(caller)
+    }
+
+    /// Refuses what the caller may not do.
+    pub(crate) fn permit(&self, caller: &Caller, verb: Verb, model: Option<&str>) -> Result<()> {
+        self.shared.access.authorize(caller, verb, model)
+    }
+
+    /// The model that answers for a name and, perhaps, a version, if the caller may do that with it.
+    pub(crate) fn served(
+        &self,
+        caller: &Caller,
+        verb: Verb,
+        name: &str,
+        version: Option<&str>,
+    ) -> Result<Arc<Served>> {
+        self.permit(caller, verb, Some(name))?;
+        self.shared.models.served(name, version)
+    }
+
+    /// Asks the model, for as long as the request has time.
+    pub(crate) async fn predict(&self, served: &Served, mut request: Request) -> Result<Response> {
+        let now = Instant::now();
+        let limit = now.checked_add(self.shared.limits.time);
+        request.deadline = match (request.deadline, limit) {
+            (Some(asked), Some(limit)) => Some(asked.min(limit)),
+            (asked, limit) => asked.or(limit),
+        };
+        let Some(deadline) = request.deadline else { return served.predict(request).await };
+        tokio::time::timeout_at(deadline.into(), served.predict(request)).await.unwrap_or_else(|_elapsed| {
+            let time = deadline.saturating_duration_since(now);
+            Err(Error::deadline_exceeded(format!("model `{}` gave no answer in {time:?}", served.name())))
+        })
+    }
+
+    pub(crate) async fn load(&self, caller: &Caller, name: &str) -> Result<()> {
+        self.permit(caller, Verb::Admin, Some(name))?;
+        self.shared.models.load(&ModelName::new(name)?).await
+    }
+
+    pub(crate) fn unload(&self, caller: &Caller, name: &str) -> Result<()> {
+        self.permit(caller, Verb::Admin, Some(name))?;
+        self.shared.models.unload(name)
+    }
+
+    /// What the recorder of the host has, in the Prometheus text format.
+    pub(crate) fn metrics(&self, caller: &Caller) -> Result<String> {
+        self.permit(caller, Verb::Metrics, None)?;
+        let render = self.shared.render_metrics.as_ref().ok_or_else(|| {
+            Error::not_found("this server renders no metrics; its host has not called `with_metrics`")
+        })?;
+        Ok(render())
+    }
+
+    /// Whether requests should come here.
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.shared.draining.load(Ordering::Relaxed)
+    }
+
+    /// From now on requests should go elsewhere. What comes nevertheless is answered.
+    pub(crate) fn drain(&self) {
+        self.shared.draining.store(true, Ordering::Relaxed);
+    }
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service")
+            .field("models", &self.shared.models)
+            .field("access", &self.shared.access)
+            .field("limits", &self.shared.limits)
+            .field("draining", &self.shared.draining)
+            .finish_non_exhaustive()
+    }
+}
