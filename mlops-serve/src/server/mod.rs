@@ -5,7 +5,9 @@
 //! [`Access`](access::Access).
 
 pub mod access;
+mod listen;
 mod models;
+mod registry;
 mod service;
 
 use std::fmt;
@@ -13,12 +15,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use mlops_core::{Error, Model, ModelId, ModelName, Result};
+use mlops_core::{Model, ModelId, ModelName, Result};
 use tokio::net::TcpListener;
 
+pub use listen::{Connections, Listener};
 pub use models::{
     LoadedModel, ModelSource, ModelState, ModelStatus, Models, Statistics, StatisticsSnapshot, Tally,
 };
+
+pub use registry::{Following, FromArtifact, RegistrySource, VersionLoader};
 
 pub(crate) use models::Served;
 pub(crate) use service::{Limits, RenderMetrics, Service};
@@ -39,7 +44,7 @@ use access::Access;
 ///     .with_metrics(move || recorder.render()) // of whatever exporter the host has installed
 ///     .build();
 /// let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
-/// server.serve(listener, async { tokio::signal::ctrl_c().await.unwrap_or(()) }).await?;
+/// server.serve(listener, mlops_serve::server::termination()).await?;
 /// # Ok(())
 /// # }
 /// ```
@@ -83,25 +88,58 @@ impl Server {
         crate::http::router(self.service.clone())
     }
 
-    /// Answers on `listener` until `shutdown` completes; then turns not ready, takes no new connection, and
-    /// answers what is in flight.
+    /// Answers on `socket` until `shutdown` completes; then turns not ready, takes no new connection, and answers what
+    /// is in flight.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when the listener fails.
+    /// [`Error::DeadlineExceeded`](mlops_core::Error::DeadlineExceeded) when that takes longer than the
+    /// [drain timeout](Connections::with_drain_timeout).
     pub async fn serve(
         self,
-        listener: TcpListener,
+        socket: TcpListener,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<()> {
-        let service = self.service.clone();
-        let drain = async move {
+        let listener = Listener::new(socket, self.router());
+        self.serve_on([listener], Connections::new(), shutdown).await
+    }
+
+    /// As [`serve`](Self::serve), on any number of listeners, and with limits of your own.
+    ///
+    /// # Errors
+    /// Those of [`serve`](Self::serve).
+    pub async fn serve_on(
+        self,
+        listeners: impl IntoIterator<Item = Listener>,
+        connections: Connections,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<()> {
+        let drain = async {
             shutdown.await;
-            service.drain();
+            self.service.drain();
         };
-        axum::serve(listener, self.router())
-            .with_graceful_shutdown(drain)
-            .await
-            .map_err(|cause| Error::unavailable("the HTTP listener failed").with_source(cause))
+        listen::run(listeners.into_iter().collect(), connections, drain).await
+    }
+}
+
+/// Completes when the process is asked to end: by an interrupt (Ctrl-C), or on Unix by SIGTERM.
+pub async fn termination() {
+    let interrupt = async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    #[cfg(unix)]
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    #[cfg(not(unix))]
+    let terminate = std::future::pending::<()>();
+    tokio::select! {
+        () = interrupt => {}
+        () = terminate => {}
     }
 }
 

@@ -118,7 +118,7 @@ impl Service {
 
     /// Whether requests should come here.
     pub(crate) fn is_ready(&self) -> bool {
-        !self.shared.draining.load(Ordering::Relaxed)
+        !self.shared.draining.load(Ordering::Relaxed) && self.shared.models.are_ready()
     }
 
     /// From now on requests should go elsewhere. What comes nevertheless is answered.

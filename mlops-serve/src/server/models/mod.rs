@@ -222,6 +222,23 @@ impl Models {
         self.shared.entries.load().get(name).map(Entry::named_versions).unwrap_or_default()
     }
 
+    /// The version that answers callers who name none, where it is known.
+    pub(crate) fn current_version(&self, name: &str) -> Option<Version> {
+        self.shared.entries.load().get(name)?.current.as_ref()?.version().cloned()
+    }
+
+    /// Remembers why a model could not be loaded.
+    pub(crate) fn note_failure(&self, name: &ModelName, error: &Error) {
+        self.change(name, |entry| entry.trouble = Some(Trouble::Failed(error.to_string())));
+    }
+
+    /// Whether every model takes requests but those that were unloaded.
+    pub(crate) fn are_ready(&self) -> bool {
+        let entries = self.shared.entries.load();
+        let waits = |entry: &Entry| matches!(entry.trouble, Some(Trouble::Loading | Trouble::Failed(_)));
+        !entries.values().any(|entry| waits(entry) && entry.find(None).is_none())
+    }
+
     pub(crate) fn served(&self, name: &str, version: Option<&str>) -> Result<Arc<Served>> {
         let entries = self.shared.entries.load();
         let entry = entries.get(name).ok_or_else(|| self.unknown(name))?;

@@ -1,0 +1,279 @@
+//! Connections: taken, bounded, answered, and let go of when the server ends.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use http::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use mlops_core::{Error, Result};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+use tower::ServiceExt;
+
+use super::access::Peer;
+
+/// After the system refused a connection, for want of file descriptors, say.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A socket, and what is answered on it: HTTP/1.1 and, to clients that begin so, HTTP/2.
+#[derive(Debug)]
+#[must_use]
+pub struct Listener {
+    socket: TcpListener,
+    routes: Router,
+}
+
+impl Listener {
+    /// Answers with `routes`: those of [`Server::router`](super::Server::router), or an application they are merged in.
+    pub fn new(socket: TcpListener, routes: Router) -> Self {
+        Self { socket, routes }
+    }
+}
+
+/// What connections may cost.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Connections {
+    most: usize,
+    header_time: Duration,
+    drain_time: Duration,
+    streams: u32,
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        Self {
+            most: 10_000,
+            header_time: Duration::from_secs(30),
+            drain_time: Duration::from_secs(30),
+            streams: 256,
+        }
+    }
+}
+
+impl Connections {
+    /// The limits of a server for which nothing else is said.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many there may be at a time: 10,000 unless set. More wait until one ends.
+    pub fn with_most(mut self, connections: usize) -> Self {
+        self.most = connections;
+        self
+    }
+
+    /// How long a client may take to send the head of a request, the wait for it included: 30 s unless set. A slower
+    /// client loses its connection.
+    pub fn with_header_timeout(mut self, time: Duration) -> Self {
+        self.header_time = time;
+        self
+    }
+
+    /// How long the requests in flight may take when the server ends: 30 s unless set. Then their connections break.
+    pub fn with_drain_timeout(mut self, time: Duration) -> Self {
+        self.drain_time = time;
+        self
+    }
+
+    /// How many requests one HTTP/2 connection may have in flight: 256 unless set.
+    pub fn with_streams(mut self, requests: u32) -> Self {
+        self.streams = requests;
+        self
+    }
+}
+
+/// How far the end of the server has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
+enum Phase {
+    /// New connections are taken.
+    Open,
+    /// Only what is in flight is answered.
+    Draining,
+    /// Nothing is.
+    Closed,
+}
+
+impl Phase {
+    async fn reached(self, phases: &mut watch::Receiver<Self>) {
+        // A server that is gone has reached them all.
+        let _ = phases.wait_for(|phase| *phase >= self).await;
+    }
+}
+
+/// Answers on all listeners until `shutdown` completes, then answers what is in flight.
+pub(super) async fn run(
+    listeners: Vec<Listener>,
+    connections: Connections,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<()> {
+    let (phase, phases) = watch::channel(Phase::Open);
+    let room = Arc::new(Semaphore::new(connections.most.min(Semaphore::MAX_PERMITS)));
+    let drain_time = connections.drain_time;
+    let connections = Arc::new(connections);
+    let mut accepting = JoinSet::new();
+    for listener in listeners {
+        accepting.spawn(accept(listener, Arc::clone(&connections), Arc::clone(&room), phases.clone()));
+    }
+    shutdown.await;
+    phase.send_replace(Phase::Draining);
+    let draining = async {
+        while let Some(graceful) = accepting.join_next().await {
+            if let Ok(graceful) = graceful {
+                graceful.shutdown().await;
+            }
+        }
+    };
+    let drained = tokio::time::timeout(drain_time, draining).await;
+    phase.send_replace(Phase::Closed);
+    drained.map_err(|_elapsed| {
+        Error::deadline_exceeded(format!(
+            "requests were still in flight {drain_time:?} after the server was to end"
+        ))
+    })
+}
+
+/// Takes connections until it is told to stop, and gives back what knows those that are still open.
+async fn accept(
+    listener: Listener,
+    connections: Arc<Connections>,
+    room: Arc<Semaphore>,
+    mut phases: watch::Receiver<Phase>,
+) -> GracefulShutdown {
+    let graceful = GracefulShutdown::new();
+    loop {
+        let next = async {
+            // Never closed.
+            let place = Arc::clone(&room).acquire_owned().await.ok();
+            (listener.socket.accept().await, place)
+        };
+        let (accepted, place) = tokio::select! {
+            () = Phase::Draining.reached(&mut phases) => return graceful,
+            next = next => next,
+        };
+        match accepted {
+            Ok((stream, address)) => {
+                let routes = listener.routes.clone();
+                let connection = Connection { routes, address, _place: place };
+                let mut phases = phases.clone();
+                let answer = connection.answer(stream, Arc::clone(&connections), graceful.watcher());
+                tokio::spawn(async move {
+                    tokio::select! {
+                        () = answer => {}
+                        () = Phase::Closed.reached(&mut phases) => {}
+                    }
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// One client.
+struct Connection {
+    routes: Router,
+    address: SocketAddr,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+/// The protocols of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    Http1,
+    Http2,
+}
+
+impl Connection {
+    async fn answer(self, stream: TcpStream, connections: Arc<Connections>, watcher: Watcher) {
+        // Answers are small and should leave at once.
+        let _ = stream.set_nodelay(true);
+        let Ok(Ok(protocol)) = tokio::time::timeout(connections.header_time, Protocol::of(&stream)).await
+        else {
+            return;
+        };
+        #[allow(clippy::needless_update)]
+        let peer = Peer { address: Some(self.address), ..Peer::default() };
+        self.speak(protocol, stream, peer, &connections, watcher).await;
+    }
+
+    async fn speak(
+        self,
+        protocol: Protocol,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        peer: Peer,
+        connections: &Connections,
+        watcher: Watcher,
+    ) {
+        let service = service_fn(|mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer.clone());
+            let routes = self.routes.clone();
+            async move {
+                Ok::<_, Infallible>(
+                    routes.oneshot(request.map(Body::new)).await.unwrap_or_else(|never| match never {}),
+                )
+            }
+        });
+        let stream = TokioIo::new(stream);
+        let ended = match protocol {
+            Protocol::Http1 => {
+                let mut http = hyper::server::conn::http1::Builder::new();
+                http.timer(TokioTimer::new()).header_read_timeout(connections.header_time);
+                watcher.watch(http.serve_connection(stream, service)).await
+            }
+            Protocol::Http2 => {
+                let mut http = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+                http.timer(TokioTimer::new())
+                    .max_concurrent_streams(connections.streams)
+                    .keep_alive_interval(connections.header_time)
+                    .keep_alive_timeout(connections.header_time);
+                watcher.watch(http.serve_connection(stream, service)).await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, client = %self.address, "a connection broke");
+        }
+    }
+}
+
+impl Protocol {
+    /// HTTP/2 connections begin with a preface that no HTTP/1 request begins with: `PRI`, a method that is never used
+    /// ([RFC 9113, section 3.4](https://www.rfc-editor.org/rfc/rfc9113#section-3.4)).
+    async fn of(stream: &TcpStream) -> std::io::Result<Self> {
+        const PREFACE: &[u8; 3] = b"PRI";
+        /// Until more than a part of the preface is there.
+        const PAUSE: Duration = Duration::from_millis(1);
+        loop {
+            let mut begin = [0; PREFACE.len()];
+            let length = stream.peek(&mut begin).await?;
+            if length == 0 {
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            }
+            if !PREFACE.starts_with(&begin[..length]) {
+                return Ok(Self::Http1);
+            }
+            if length == PREFACE.len() {
+                return Ok(Self::Http2);
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("address", &self.address).finish_non_exhaustive()
+    }
+}
