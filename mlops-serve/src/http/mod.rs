@@ -27,6 +27,9 @@
 //!
 //! What decided goes out by the response's `parameters`: `variant` and `routing_reason`.
 //!
+//! The header `X-Request-Id` names a request in logs and, where the body has no `id`, for labels that come later; every
+//! answer carries it. With the feature `otel` a request joins the trace that its `traceparent` names.
+//!
 //! # Faults
 //! They are answered in the protocol's form, `{"error": "..."}`: 400 for wrong input, 401 and 403 for callers who are
 //! unknown or may not, 404 for what is not there, 408 for a body that comes too slowly, 413 for one above the limit, 429
@@ -53,7 +56,11 @@ use inbound::Inbound;
 type Answer = Result<Response, Failure>;
 
 pub(crate) fn router(service: Service) -> Router {
-    Router::new().merge(oip::router()).route("/metrics", get(metrics)).with_state(service)
+    Router::new()
+        .merge(oip::router())
+        .route("/metrics", get(metrics))
+        .layer(axum::middleware::from_fn(crate::server::trace))
+        .with_state(service)
 }
 
 async fn metrics(State(service): State<Service>, inbound: Inbound) -> Answer {

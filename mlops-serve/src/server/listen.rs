@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use futures_util::future::join_all;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -128,11 +129,11 @@ pub(super) async fn run(
     shutdown.await;
     phase.send_replace(Phase::Draining);
     let draining = async {
-        while let Some(graceful) = accepting.join_next().await {
-            if let Ok(graceful) = graceful {
-                graceful.shutdown().await;
-            }
+        let mut open = Vec::new();
+        while let Some(accepted) = accepting.join_next().await {
+            open.extend(accepted);
         }
+        join_all(open.into_iter().map(GracefulShutdown::shutdown)).await;
     };
     let drained = tokio::time::timeout(drain_time, draining).await;
     phase.send_replace(Phase::Closed);

@@ -7,8 +7,12 @@
 pub mod access;
 mod listen;
 mod models;
+#[cfg(feature = "otel")]
+mod propagation;
 mod registry;
+mod request_id;
 mod service;
+mod telemetry;
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,10 +27,15 @@ pub use models::{
     LoadedModel, ModelSource, ModelState, ModelStatus, Models, Statistics, StatisticsSnapshot, Tally,
 };
 
+#[cfg(feature = "otel")]
+#[cfg_attr(docsrs, doc(cfg(feature = "otel")))]
+pub use propagation::propagate;
 pub use registry::{Following, FromArtifact, RegistrySource, VersionLoader};
 
 pub(crate) use models::Served;
+pub(crate) use request_id::RequestId;
 pub(crate) use service::{Limits, RenderMetrics, Service};
+pub(crate) use telemetry::trace;
 
 use access::Access;
 

@@ -10,10 +10,10 @@ use super::ModelPath;
 use super::binary::{self, HEADER_LENGTH};
 use super::request::InferRequest;
 use super::response::InferResponse;
-use crate::http::inbound::{Inbound, RequestId};
+use crate::http::inbound::Inbound;
 use crate::http::{Answer, body};
-use crate::server::Service;
 use crate::server::access::Verb;
+use crate::server::{RequestId, Service};
 
 pub(super) async fn infer(
     State(service): State<Service>,
