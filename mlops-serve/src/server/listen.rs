@@ -154,9 +154,9 @@ async fn accept(
     let graceful = GracefulShutdown::new();
     loop {
         let next = async {
-            // Never closed.
-            let place = Arc::clone(&room).acquire_owned().await.ok();
-            (listener.socket.accept().await, place)
+            // In this order: a listener to which nobody connects must not hold a place.
+            let accepted = listener.socket.accept().await;
+            (accepted, Arc::clone(&room).acquire_owned().await.ok())
         };
         let (accepted, place) = tokio::select! {
             () = Phase::Draining.reached(&mut phases) => return graceful,
