@@ -1,8 +1,37 @@
 //! Layers: models that wrap a model, as a layer of tower wraps a service.
 
-use mlops_core::Model;
+pub mod pipeline;
+
+use mlops_core::{Model, Result};
+
+use pipeline::{Cascade, Postprocess, Postprocessed, Preprocess, Preprocessed};
 
 /// The layers of this crate, in fluent form.
-pub trait ServeExt: Model + Sized {}
+pub trait ServeExt: Model + Sized {
+    /// Runs a step on the inputs, before the model.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`](mlops_core::Error::InvalidInput) that names everything that does not fit.
+    fn preprocessed(self, step: impl Preprocess) -> Result<Preprocessed<Self>> {
+        Preprocessed::new(self, step)
+    }
+
+    /// Runs a step on the outputs, after the model.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`](mlops_core::Error::InvalidInput) that names everything that does not fit.
+    fn postprocessed(self, step: impl Postprocess) -> Result<Postprocessed<Self>> {
+        Postprocessed::new(self, step)
+    }
+
+    /// Lets `larger` answer the rows of which this model is not sure: those whose greatest value of `output` is
+    /// below `threshold`. See [`Cascade`].
+    ///
+    /// # Errors
+    /// Those of [`Cascade::by_score`].
+    fn cascaded<L: Model>(self, larger: L, output: &str, threshold: f64) -> Result<Cascade<Self, L>> {
+        Cascade::by_score(self, larger, output, threshold)
+    }
+}
 
 impl<M: Model> ServeExt for M {}
