@@ -7,6 +7,9 @@
 pub mod access;
 mod listen;
 mod models;
+mod off_thread;
+#[cfg(feature = "onnx")]
+mod onnx;
 #[cfg(feature = "otel")]
 mod propagation;
 mod registry;
@@ -27,6 +30,9 @@ pub use models::{
     LoadedModel, ModelSource, ModelState, ModelStatus, Models, Statistics, StatisticsSnapshot, Tally,
 };
 
+#[cfg(feature = "onnx")]
+#[cfg_attr(docsrs, doc(cfg(feature = "onnx")))]
+pub use onnx::{OnnxFiles, OnnxLoader};
 #[cfg(feature = "otel")]
 #[cfg_attr(docsrs, doc(cfg(feature = "otel")))]
 pub use propagation::propagate;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use mlops_core::reexports::bytes::Bytes;
-use mlops_core::{Error, Model, ModelVersion, Registry, Result};
+use mlops_core::{Model, ModelVersion, Registry, Result};
+
+use super::super::off_thread::off_thread;
 
 /// Makes a model of a registered version.
 #[async_trait]
@@ -40,12 +42,7 @@ impl VersionLoader for FromArtifact {
     async fn load(&self, version: &ModelVersion, registry: &dyn Registry) -> Result<Arc<dyn Model>> {
         let bytes = registry.fetch(version, &self.artifact).await?;
         let (build, version) = (Arc::clone(&self.build), version.clone());
-        tokio::task::spawn_blocking(move || build(&version, bytes)).await.unwrap_or_else(|failure| {
-            Err(match failure.try_into_panic() {
-                Ok(payload) => Error::panicked(&*payload),
-                Err(_cancelled) => Error::unavailable("the runtime shuts down"),
-            })
-        })
+        off_thread(move || build(&version, bytes)).await
     }
 }
 
