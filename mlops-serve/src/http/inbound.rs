@@ -23,10 +23,7 @@ impl FromRequestParts<Service> for Inbound {
 }
 
 /// The other end of the connection, as the listener knows it.
-#[allow(clippy::needless_update)]
 fn peer(parts: &Parts) -> Peer {
-    parts.extensions.get::<Peer>().cloned().unwrap_or_else(|| Peer {
-        address: parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0),
-        ..Peer::default()
-    })
+    let of_host = || parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| Peer::at(info.0));
+    parts.extensions.get::<Peer>().cloned().or_else(of_host).unwrap_or_else(Peer::unknown)
 }

@@ -205,8 +205,7 @@ impl Connection {
         else {
             return;
         };
-        #[allow(clippy::needless_update)]
-        let peer = Peer { address: Some(self.address), ..Peer::default() };
+        let peer = Peer::at(self.address);
         self.speak(protocol, stream, peer, &connections, watcher).await;
     }
 

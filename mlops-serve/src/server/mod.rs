@@ -16,6 +16,10 @@ mod registry;
 mod request_id;
 mod service;
 mod telemetry;
+#[cfg(feature = "tls")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+pub mod tls;
+mod watched;
 
 use std::fmt;
 use std::sync::Arc;

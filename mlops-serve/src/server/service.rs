@@ -61,7 +61,7 @@ impl Service {
     /// Who asks, if they are known and do not ask too often.
     pub(crate) fn caller(&self, headers: &HeaderMap, peer: &Peer) -> Result<Caller> {
         let caller = self.shared.access.authenticate(headers, peer)?;
-        self.shared.access.admit(&caller, peer)?;
+        self.shared.access.admit(&caller)?;
         Ok(caller)
     }
 
