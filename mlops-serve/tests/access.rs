@@ -2,19 +2,20 @@
 #![cfg(feature = "http")]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[path = "support/events.rs"]
+mod events;
+
 use std::fs;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use events::{AUDIT, recorded};
 use http::{HeaderMap, HeaderValue};
 use mlops_core::reexports::jiff::Timestamp;
 use mlops_core::{Error, ManualClock};
 use mlops_serve::server::access::{
     Access, ApiKey, ApiKeys, Caller, Method, Peer, PeerCertificate, Rate, Scopes, Verb,
 };
-use tracing::field::{Field, Visit};
-use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 const VERBS: [Verb; 4] = [Verb::Infer, Verb::Inspect, Verb::Metrics, Verb::Admin];
 
@@ -289,7 +290,7 @@ fn each_client_has_its_rate() {
 fn whoever_guesses_keys_is_slowed_down_and_the_owners_of_keys_are_not() {
     let (server, key) = (Server::new(), ApiKey::generate().unwrap());
     let access = server.access(&[Server::entry(&key, "batch", "")]).with_rate(Rate::new(1, 3).unwrap());
-    let (events, outcomes) = recorded(|| {
+    let (events, outcomes) = recorded(AUDIT, || {
         (0..100)
             .map(|_| access.authenticate(&bearer("guess"), &peer(1)).unwrap_err().label())
             .collect::<Vec<_>>()
@@ -312,7 +313,7 @@ fn failed_authentication_and_administration_are_audited() {
             late.entry("late", &Scopes::none(), Some(expires)).unwrap(),
         ])
         .with_admin();
-    let (events, ()) = recorded(|| {
+    let (events, ()) = recorded(AUDIT, || {
         let caller = who(&access, &bearer(key.reveal()));
         access.authorize(&caller, Verb::Infer, Some("fraud")).unwrap();
         assert!(access.authorize(&caller, Verb::Infer, None).is_ok());
@@ -338,7 +339,7 @@ fn failed_authentication_and_administration_are_audited() {
                 "WARN peer={address} outcome=unauthenticated reason=the API key is unknown message=authentication failed"
             ),
             format!(
-                "WARN caller=late peer={address} outcome=unauthenticated reason=the API key is expired message=authentication failed"
+                "WARN caller=\"late\" peer={address} outcome=unauthenticated reason=the API key is expired message=authentication failed"
             ),
         ]
     );
@@ -350,16 +351,19 @@ fn nothing_shows_a_secret() {
     let access =
         server.access(&[Server::entry(&key, "batch", "infer:*")]).with_rate(Rate::new(1, 9).unwrap());
     let guess = "a-secret-that-belongs-to-another-service";
-    let (events, shown) = recorded_all(|| {
-        let caller = who(&access, &bearer(key.reveal()));
-        access.authorize(&caller, Verb::Admin, None).unwrap_err();
-        let refused = [bearer(guess), headers("x-api-key", guess), headers("authorization", guess)]
-            .map(|headers| access.authenticate(&headers, &peer(1)).unwrap_err());
-        server.write(&format!("[[key]]\nname = \"a\"\nhash = \"{guess}\"\nscopes = []"));
-        server.clock.advance(Duration::from_secs(1));
-        let caller = who(&access, &bearer(key.reveal()));
-        format!("{refused:?} {access:?} {access:#?} {caller:?} {key:?}")
-    });
+    let (events, shown) = recorded(
+        |_| true,
+        || {
+            let caller = who(&access, &bearer(key.reveal()));
+            access.authorize(&caller, Verb::Admin, None).unwrap_err();
+            let refused = [bearer(guess), headers("x-api-key", guess), headers("authorization", guess)]
+                .map(|headers| access.authenticate(&headers, &peer(1)).unwrap_err());
+            server.write(&format!("[[key]]\nname = \"a\"\nhash = \"{guess}\"\nscopes = []"));
+            server.clock.advance(Duration::from_secs(1));
+            let caller = who(&access, &bearer(key.reveal()));
+            format!("{refused:?} {access:?} {access:#?} {caller:?} {key:?}")
+        },
+    );
     assert!(events.iter().any(|event| event.starts_with("ERROR")), "the broken file was logged: {events:?}");
     let hash = key.hash().to_string();
     for text in events.iter().chain([&shown]) {
@@ -381,55 +385,4 @@ fn a_reload_that_takes_the_place_of_the_file_is_seen() {
     server.clock.advance(Duration::from_secs(1));
     assert!(refusal(&access, &bearer(old.reveal())).contains("unknown or expired"));
     assert_eq!(who(&access, &bearer(new.reveal())).name(), "a");
-}
-
-/// The audit records of what is done here, each on a line.
-fn recorded<T>(done: impl FnOnce() -> T) -> (Vec<String>, T) {
-    record(Some("mlops::audit"), done)
-}
-
-/// All events of what is done here.
-fn recorded_all<T>(done: impl FnOnce() -> T) -> (Vec<String>, T) {
-    record(None, done)
-}
-
-fn record<T>(target: Option<&'static str>, done: impl FnOnce() -> T) -> (Vec<String>, T) {
-    let lines = Arc::new(Mutex::new(Vec::new()));
-    let subscriber = tracing_subscriber::registry().with(Recorder { target, lines: Arc::clone(&lines) });
-    let outcome = tracing::subscriber::with_default(subscriber, done);
-    let lines = std::mem::take(&mut *lines.lock().unwrap());
-    (lines, outcome)
-}
-
-struct Recorder {
-    target: Option<&'static str>,
-    lines: Arc<Mutex<Vec<String>>>,
-}
-
-impl<S: tracing::Subscriber> Layer<S> for Recorder {
-    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
-        if self.target.is_none_or(|target| event.metadata().target() == target) {
-            let mut line = Line { fields: event.metadata().level().to_string(), message: String::new() };
-            event.record(&mut line);
-            self.lines.lock().unwrap().push(format!("{} message={}", line.fields, line.message));
-        }
-    }
-}
-
-struct Line {
-    fields: String,
-    message: String,
-}
-
-impl Visit for Line {
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.record_debug(field, &format_args!("{value}"));
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        match field.name() {
-            "message" => self.message = format!("{value:?}"),
-            name => self.fields += &format!(" {name}={value:?}"),
-        }
-    }
 }

@@ -2,16 +2,21 @@
 #![cfg(feature = "jwt")]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[path = "support/events.rs"]
+mod events;
+
 use std::fs;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use events::recorded;
 use http::{HeaderMap, HeaderValue};
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey};
 use mlops_core::{Error, ManualClock};
 use mlops_serve::server::access::{Access, ApiKey, ApiKeys, Jwt, Method, Peer, TokenRules, Verb};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 /// What stands before the seed in the PKCS #8 form of an Ed25519 key, version 1 (RFC 8410, 10.3).
@@ -395,4 +400,48 @@ fn keys_and_tokens_go_side_by_side() {
     assert_eq!((caller.name(), caller.method()), ("batch", Method::ApiKey));
     headers.insert("x-api-key", HeaderValue::from_str(&issuer.token()).unwrap());
     assert!(server.access.authenticate(&headers, &Peer::unknown()).is_err(), "a token is no key");
+}
+
+#[test]
+fn the_log_says_what_was_wrong_and_the_caller_is_not_told() {
+    let issuer = Issuer::new("k", Algorithm::ES256);
+    let server = Server::new(&[issuer.jwk()]);
+    let mut claims = claims();
+    claims["aud"] = json!("https://other.example.org");
+    let for_others = issuer.sign(&json!({"alg": "ES256", "kid": "k"}), &claims);
+    let forged = Issuer::new("k", Algorithm::ES256).token();
+    let good = issuer.token();
+    let (events, _) = recorded(
+        |_| true,
+        || {
+            assert!(server.accepts(&good) && !server.accepts(&for_others) && !server.accepts(&forged));
+            server.clock.advance(Duration::from_secs(65));
+            assert!(!server.accepts(&good));
+        },
+    );
+    let reasons =
+        ["the token is for another audience", "the signature of the token is wrong", "the token is expired"];
+    assert_eq!(events.len(), reasons.len());
+    for (event, reason) in events.iter().zip(reasons) {
+        assert!(event.contains(&format!("reason={reason} ")), "{event}");
+    }
+    assert!(events[2].contains(r#"caller="alice""#), "the signature was right: {}", events[2]);
+    for part in [&good, &for_others, &forged].into_iter().flat_map(|token| token.split('.')) {
+        assert!(events.iter().all(|event| !event.contains(part)));
+    }
+}
+
+proptest! {
+    #[test]
+    fn nothing_but_a_token_is_accepted(
+        text in "[!-~]{1,40}(\\.[A-Za-z0-9_-]{0,60}){0,4}",
+        header in "[ -~]{0,80}",
+        claims in "[ -~]{0,80}",
+    ) {
+        thread_local!(static SERVER: Server = Server::new(&[Issuer::new("k", Algorithm::EdDSA).jwk()]));
+        let encoded = format!("{}.{}.AAAA", BASE64.encode(header), BASE64.encode(claims));
+        for token in [text, encoded] {
+            prop_assert!(!SERVER.with(|server| server.accepts(&token)));
+        }
+    }
 }

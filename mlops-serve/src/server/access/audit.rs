@@ -1,22 +1,21 @@
-//! Records of what matters for security, as `tracing` events with the target `mlops::audit`.
-//!
-//! Send the target where your audit log lives, and keep it. Fields: `caller`, `method`, `verb`, `model`,
-//! `peer` (the address), `outcome`, `reason`. Text that a caller chose is escaped. There are no secrets in it.
+//! Records of what matters for security. The documentation of [`access`](super) tells their fields.
 
 use std::net::SocketAddr;
 
+use tracing::field::{debug, display};
 use tracing::{info, warn};
 
+use super::caller::CallerName;
 use super::{Caller, Verb};
 
 const TARGET: &str = "mlops::audit";
 
 /// Somebody was not believed to be who it says.
-pub(in crate::server) fn not_believed(caller: Option<&str>, peer: Option<SocketAddr>, reason: &str) {
+pub(in crate::server) fn not_believed(caller: Option<&CallerName>, peer: Option<SocketAddr>, reason: &str) {
     warn!(
         target: TARGET,
-        caller,
-        peer = peer.map(tracing::field::display),
+        caller = caller.map(debug),
+        peer = peer.map(display),
         outcome = "unauthenticated",
         reason,
         "authentication failed"
@@ -28,8 +27,8 @@ pub(super) fn administration(caller: &Caller, model: Option<&str>, allowed: bool
     let name = caller.name();
     let method = caller.method().name();
     let verb = Verb::Admin.name();
-    let model = model.map(tracing::field::debug);
-    let peer = caller.address().map(tracing::field::display);
+    let model = model.map(debug);
+    let peer = caller.address().map(display);
     if allowed {
         info!(target: TARGET, caller = ?name, method, verb, model, peer, outcome = "allowed", "administration");
     } else {

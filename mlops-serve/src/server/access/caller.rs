@@ -125,7 +125,8 @@ impl Peer {
         Self::default()
     }
 
-    /// A peer at that address.
+    /// A peer at that address. Behind a proxy that is the proxy's, and so its rate; take the client's from a
+    /// header only where the proxy always sets that header.
     #[must_use]
     pub fn at(address: SocketAddr) -> Self {
         Self { address: Some(address), certificate: None }
@@ -172,7 +173,7 @@ impl PeerCertificate {
 /// The name of a caller: 1 to 256 bytes without control characters. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "String")]
-pub(super) struct CallerName(Arc<str>);
+pub(in crate::server) struct CallerName(Arc<str>);
 
 impl CallerName {
     pub(super) fn new(name: &str) -> Result<Self> {

@@ -1,7 +1,7 @@
 //! What the headers of a request say about who sends it.
 
+use http::HeaderMap;
 use http::header::{AUTHORIZATION, HeaderName};
-use http::{HeaderMap, HeaderValue};
 use mlops_core::Error;
 
 use super::caller::CallerName;
@@ -111,7 +111,7 @@ impl From<Refusal> for Error {
     }
 }
 
-/// Marks the values of the headers that carry credentials as [sensitive](HeaderValue::is_sensitive), so that
+/// Marks the values of the headers that carry credentials as [sensitive](http::HeaderValue::is_sensitive), so that
 /// they are not shown in debug output and not kept in compression tables when they are sent on.
 ///
 /// ```
@@ -126,13 +126,15 @@ impl From<Refusal> for Error {
 pub fn hide_credentials(headers: &mut HeaderMap) {
     for (name, value) in headers.iter_mut() {
         if [AUTHORIZATION, X_API_KEY].contains(name) {
-            HeaderValue::set_sensitive(value, true);
+            value.set_sensitive(true);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     fn of(headers: &[(&'static str, &str)]) -> Result<Option<String>, &'static str> {

@@ -69,7 +69,8 @@ pub struct Access {
 
 #[derive(Debug, Clone)]
 struct Policy {
-    open: bool,
+    /// What everybody may do while there is no way to tell callers apart.
+    open: Scopes,
     anonymous: Option<Scopes>,
     api_keys: Option<Arc<ApiKeys>>,
     #[cfg(feature = "jwt")]
@@ -86,8 +87,8 @@ impl Access {
     /// [`with_anonymous`](Self::with_anonymous) says otherwise.
     #[must_use]
     pub fn open() -> Self {
-        let policy = Policy { open: true, ..Policy::closed() };
-        Self { policy: Arc::new(policy) }
+        let open = [Verb::Infer, Verb::Inspect, Verb::Metrics].map(Scope::all).into_iter().collect();
+        Self::closed().with(|policy| policy.open = open)
     }
 
     /// Nobody may do anything, until there is a way to tell callers apart.
@@ -171,11 +172,7 @@ impl Access {
                 if let Some(limiter) = &self.policy.limiter {
                     limiter.admit(&Client::at(peer.address().map(|address| address.ip())))?;
                 }
-                audit::not_believed(
-                    refusal.owner().map(CallerName::as_str),
-                    peer.address(),
-                    refusal.reason(),
-                );
+                audit::not_believed(refusal.owner(), peer.address(), refusal.reason());
                 Err(refusal.into())
             }
         }
@@ -226,7 +223,7 @@ impl Access {
 impl Policy {
     fn closed() -> Self {
         Self {
-            open: false,
+            open: Scopes::none(),
             anonymous: None,
             api_keys: None,
             #[cfg(feature = "jwt")]
@@ -276,14 +273,12 @@ impl Policy {
     }
 
     fn anonymous_caller(&self) -> Caller {
-        let caller = Caller::anonymous();
-        match &self.anonymous {
-            Some(scopes) => caller.with_scopes(scopes.clone()),
-            None if self.open && !self.takes_credentials() && self.certificates.is_empty() => caller
-                .with_scopes(
-                    [Verb::Infer, Verb::Inspect, Verb::Metrics].map(Scope::all).into_iter().collect(),
-                ),
-            None => caller,
-        }
+        let tells_apart = self.takes_credentials() || !self.certificates.is_empty();
+        let scopes = match &self.anonymous {
+            Some(scopes) => scopes.clone(),
+            None if tells_apart => Scopes::none(),
+            None => self.open.clone(),
+        };
+        Caller::anonymous().with_scopes(scopes)
     }
 }

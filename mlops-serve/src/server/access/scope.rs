@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use mlops_core::{Error, ModelName, Result};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 /// What a caller wants to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -55,8 +55,8 @@ impl fmt::Display for Verb {
 /// assert!(!scope.allows(Verb::Admin, Some("fraud-eu")));
 /// # Ok::<(), mlops_core::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Scope {
     verb: Verb,
     models: Models,
@@ -136,12 +136,6 @@ impl TryFrom<String> for Scope {
 
     fn try_from(text: String) -> Result<Self> {
         text.parse()
-    }
-}
-
-impl From<Scope> for String {
-    fn from(scope: Scope) -> Self {
-        scope.to_string()
     }
 }
 

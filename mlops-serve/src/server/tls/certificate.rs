@@ -3,6 +3,7 @@
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
+use x509_parser::x509::AttributeTypeAndValue;
 
 use crate::server::access::PeerCertificate;
 
@@ -11,23 +12,28 @@ use crate::server::access::PeerCertificate;
 /// A name of one kind cannot pass for one of another: of the DNS names those with a colon are left out, of the
 /// URIs those without. Mail addresses, IP addresses and other kinds are not names of callers.
 pub(super) fn names(der: &[u8]) -> PeerCertificate {
-    let Ok((_, certificate)) = X509Certificate::from_der(der) else { return PeerCertificate::new([""; 0]) };
+    let parsed = X509Certificate::from_der(der).ok();
+    PeerCertificate::new(parsed.iter().flat_map(|(_, certificate)| names_of(certificate)))
+}
+
+fn names_of<'a>(certificate: &'a X509Certificate<'_>) -> Vec<&'a str> {
     match certificate.subject_alternative_name() {
         Ok(Some(alternative)) => {
-            PeerCertificate::new(alternative.value.general_names.iter().filter_map(|name| match name {
+            let names = alternative.value.general_names.iter().filter_map(|name| match name {
                 GeneralName::DNSName(name) if !name.contains(':') => Some(*name),
                 GeneralName::URI(uri) if uri.contains(':') => Some(*uri),
                 _ => None,
-            }))
+            });
+            names.collect()
         }
         Ok(None) => {
-            let mut common = certificate.subject().iter_common_name();
-            PeerCertificate::new(match (common.next().map(|name| name.as_str()), common.next()) {
-                (Some(Ok(name)), None) => Some(name),
-                _ => None, // none, not text, or several of which each reader might take another
-            })
+            let mut common = certificate.subject().iter_common_name().map(AttributeTypeAndValue::as_str);
+            match (common.next(), common.next()) {
+                (Some(Ok(name)), None) => vec![name],
+                _ => Vec::new(), // none, not text, or several of which each reader might take another
+            }
         }
-        Err(_) => PeerCertificate::new([""; 0]),
+        Err(_) => Vec::new(),
     }
 }
 

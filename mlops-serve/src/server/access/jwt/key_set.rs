@@ -59,7 +59,7 @@ impl KeySet {
                     keys.push(key);
                 }
                 Err(why) => {
-                    tracing::warn!(index, id = ?jwk.common.key_id, why, "a key of the key set is left out")
+                    tracing::warn!(index, id = ?jwk.common.key_id, why, "a key of the key set is left out");
                 }
             }
         }
