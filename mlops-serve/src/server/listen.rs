@@ -22,6 +22,8 @@ use tokio::task::JoinSet;
 use tower::ServiceExt;
 
 use super::access::Peer;
+#[cfg(feature = "tls")]
+use super::tls::Tls;
 
 /// After the system refused a connection, for want of file descriptors, say.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -32,12 +34,29 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub struct Listener {
     socket: TcpListener,
     routes: Router,
+    security: Security,
+}
+
+/// Whether connections are encrypted.
+#[derive(Debug, Clone)]
+enum Security {
+    Plain,
+    #[cfg(feature = "tls")]
+    Tls(Tls),
 }
 
 impl Listener {
     /// Answers with `routes`: those of [`Server::router`](super::Server::router), or an application they are merged in.
     pub fn new(socket: TcpListener, routes: Router) -> Self {
-        Self { socket, routes }
+        Self { socket, routes, security: Security::Plain }
+    }
+
+    /// Encrypts the connections. Names in the certificates of clients are known to
+    /// [`Access`](super::access::Access::with_certificates).
+    #[cfg(feature = "tls")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+    pub fn with_tls(self, tls: Tls) -> Self {
+        Self { security: Security::Tls(tls), ..self }
     }
 }
 
@@ -164,8 +183,8 @@ async fn accept(
         };
         match accepted {
             Ok((stream, address)) => {
-                let routes = listener.routes.clone();
-                let connection = Connection { routes, address, _place: place };
+                let (routes, security) = (listener.routes.clone(), listener.security.clone());
+                let connection = Connection { routes, security, address, _place: place };
                 let mut phases = phases.clone();
                 let answer = connection.answer(stream, Arc::clone(&connections), graceful.watcher());
                 tokio::spawn(async move {
@@ -186,6 +205,7 @@ async fn accept(
 /// One client.
 struct Connection {
     routes: Router,
+    security: Security,
     address: SocketAddr,
     _place: Option<OwnedSemaphorePermit>,
 }
@@ -201,12 +221,25 @@ impl Connection {
     async fn answer(self, stream: TcpStream, connections: Arc<Connections>, watcher: Watcher) {
         // Answers are small and should leave at once.
         let _ = stream.set_nodelay(true);
-        let Ok(Ok(protocol)) = tokio::time::timeout(connections.header_time, Protocol::of(&stream)).await
-        else {
-            return;
-        };
         let peer = Peer::at(self.address);
-        self.speak(protocol, stream, peer, &connections, watcher).await;
+        match self.security.clone() {
+            Security::Plain => {
+                let protocol = tokio::time::timeout(connections.header_time, Protocol::of(&stream)).await;
+                if let Ok(Ok(protocol)) = protocol {
+                    self.speak(protocol, stream, peer, &connections, watcher).await;
+                }
+            }
+            #[cfg(feature = "tls")]
+            Security::Tls(tls) => match tls.accept(stream).await {
+                Ok(stream) => {
+                    let protocol = Protocol::agreed(stream.get_ref().1.alpn_protocol());
+                    let certificate = Tls::peer_certificate(&stream);
+                    let peer = certificate.into_iter().fold(peer, Peer::with_certificate);
+                    self.speak(protocol, stream, peer, &connections, watcher).await;
+                }
+                Err(error) => tracing::debug!(%error, client = %self.address, "no TLS connection"),
+            },
+        }
     }
 
     async fn speak(
@@ -249,6 +282,13 @@ impl Connection {
 }
 
 impl Protocol {
+    /// What client and server have agreed upon in the TLS handshake
+    /// ([RFC 7301](https://www.rfc-editor.org/rfc/rfc7301)).
+    #[cfg(feature = "tls")]
+    fn agreed(alpn: Option<&[u8]>) -> Self {
+        if alpn == Some(b"h2") { Self::Http2 } else { Self::Http1 }
+    }
+
     /// HTTP/2 connections begin with a preface that no HTTP/1 request begins with: `PRI`, a method that is never used
     /// ([RFC 9113, section 3.4](https://www.rfc-editor.org/rfc/rfc9113#section-3.4)).
     async fn of(stream: &TcpStream) -> std::io::Result<Self> {

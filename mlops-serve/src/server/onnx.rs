@@ -74,7 +74,12 @@ impl OnnxLoader {
     }
 
     /// A model of the engine, ready to answer.
-    fn model(&self, engine: OnnxEngine, name: &ModelName, version: Option<&Version>) -> Result<Arc<dyn Model>> {
+    fn model(
+        &self,
+        engine: OnnxEngine,
+        name: &ModelName,
+        version: Option<&Version>,
+    ) -> Result<Arc<dyn Model>> {
         let engine = Arc::new(engine);
         let id = version.map(|version| ModelId::new(name.clone(), version.clone()));
         let observer = MetricsObserver::new(name.clone());
