@@ -36,6 +36,20 @@ pub const ROLLOUT_DECISIONS_TOTAL: &str = "rollout_decisions_total";
 /// Counter: copies of requests that a shadow was too busy to take. Label `variant`.
 pub const SHADOWS_DROPPED_TOTAL: &str = "shadow_requests_dropped_total";
 
+/// Gauge: requests that wait for a worker of a model. Label `model`, where the model was given a name.
+pub const QUEUE_DEPTH: &str = "model_queue_depth";
+
+/// Histogram: the rows of each batch that is computed. Label `model`, where the model was given a name.
+pub const BATCH_ROWS: &str = "model_batch_rows";
+
+/// Counter: requests that were answered without being computed. Labels `model`, where the model was given a name, and
+/// `reason` ([`Error::label`](crate::Error::label)).
+pub const REJECTIONS_TOTAL: &str = "model_rejections_total";
+
+/// Gauge: threads that are in a call which has run for longer than the watchdog's limit. Label `model`, where the model
+/// was given a name.
+pub const STUCK_WORKERS: &str = "model_stuck_workers";
+
 /// Tells the installed recorder the units and the meaning of every metric. Call it once, after the
 /// recorder is installed.
 pub fn describe() {
@@ -47,6 +61,10 @@ pub fn describe() {
     describe_gauge!(ROLLOUT_WEIGHT, "The share of traffic a rollout sends to a variant, 0 to 1");
     describe_counter!(ROLLOUT_DECISIONS_TOTAL, Unit::Count, "Decisions of a rollout");
     describe_counter!(SHADOWS_DROPPED_TOTAL, Unit::Count, "Requests a shadow was too busy to take");
+    describe_gauge!(QUEUE_DEPTH, Unit::Count, "Requests that wait for a worker of a model");
+    describe_histogram!(BATCH_ROWS, Unit::Count, "The rows of each batch that is computed");
+    describe_counter!(REJECTIONS_TOTAL, Unit::Count, "Requests that were answered without being computed");
+    describe_gauge!(STUCK_WORKERS, Unit::Count, "Threads in a call that has run for too long");
 }
 
 /// An observer that records [`PREDICTIONS_TOTAL`] and [`INFERENCE_LATENCY_SECONDS`].

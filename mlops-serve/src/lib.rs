@@ -61,6 +61,9 @@ pub mod layer;
 pub mod server;
 mod validate;
 
-pub use executor::{EngineExt, Inline, OnWorkers, WarmUp, Workers};
-pub use layer::ServeExt;
+pub use executor::{
+    CpuShare, CpuShares, EngineExt, Inline, OnWorkers, Place, Placed, Placement, WarmUp, WorkerHealth,
+    Workers,
+};
+pub use layer::{Batched, Batching, ServeExt};
 pub use validate::{OutputDifference, Reference, Tolerance, Validation, validate_against};

@@ -7,10 +7,10 @@ use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use mlops_core::{
-    DType, Dimension, Engine, Error, Model, ModelId, Request, Response, Result, Signature, TensorSpec,
-    Tensors, conformance,
+    DType, Dimension, Engine, Error, ManualClock, Model, ModelId, Request, Response, Result, Signature,
+    TensorSpec, Tensors, conformance,
 };
-use mlops_serve::{EngineExt, OnWorkers, WarmUp, Workers};
+use mlops_serve::{EngineExt, OnWorkers, Place, Placement, WarmUp, Workers};
 
 /// An engine that gives its input back, after whatever the test does in between.
 struct Echo {
@@ -258,4 +258,83 @@ fn a_warm_up_that_fails_is_an_error() {
     }
     let wrong = WarmUp::inputs([Tensors::new().with("z", vec![1.0_f32])]);
     assert!(matches!(fails().warm_up(&wrong), Err(Error::InvalidInput(_))));
+}
+
+#[tokio::test]
+async fn each_instance_has_a_thread_of_its_own_behind_one_queue() {
+    let both = Arc::new(Barrier::new(2)); // passes only when two calls are inside the engines
+    let computed = Arc::new(Mutex::new(Vec::new()));
+    let engines = [1, 2].map(|instance| {
+        let (both, computed) = (Arc::clone(&both), Arc::clone(&computed));
+        Echo::new(move |_| {
+            both.wait();
+            computed.lock().unwrap().push(instance);
+        })
+    });
+    let model = OnWorkers::instances(engines, Workers::new(1)).unwrap();
+    assert_eq!(model.health().working, 2);
+    let (first, second) = tokio::join!(model.predict(request(1.0)), model.predict(request(2.0)));
+    assert_eq!((answered(&first.unwrap()), answered(&second.unwrap())), (1.0, 2.0));
+    computed.lock().unwrap().sort_unstable();
+    assert_eq!(*computed.lock().unwrap(), [1, 2], "each computed once");
+    assert!(matches!(OnWorkers::<Echo>::instances([], Workers::new(1)), Err(Error::InvalidInput(_))));
+}
+
+#[tokio::test]
+async fn the_more_urgent_request_is_computed_first() {
+    let (model, release, _) = busy(Workers::new(1)).await;
+    let order = Mutex::new(Vec::new());
+    let ask = |x: f32, priority| {
+        let (model, order) = (&model, &order);
+        async move {
+            model.predict(request(x).with_priority(priority)).await.unwrap();
+            order.lock().unwrap().push(x);
+        }
+    };
+    let (mut idle, mut urgent) = (Box::pin(ask(1.0, 0)), Box::pin(ask(2.0, 1)));
+    polled(&mut idle).await;
+    polled(&mut urgent).await;
+    release.send(()).unwrap();
+    tokio::join!(urgent, idle);
+    assert_eq!(*order.lock().unwrap(), [2.0, 1.0]);
+}
+
+#[tokio::test]
+async fn draining_answers_what_waits() {
+    let (model, release, calls) = busy(Workers::new(1)).await;
+    let mut waiting = model.predict(request(1.0));
+    polled(&mut waiting).await;
+    let mut drained = Box::pin(model.drain());
+    polled(&mut drained).await;
+    assert!(matches!(model.predict(request(2.0)).await, Err(Error::Unavailable { .. })));
+    release.send(()).unwrap();
+    drained.await;
+    assert_eq!(answered(&waiting.await.unwrap()), 1.0);
+    assert_eq!(calls.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn an_engine_is_placed_by_what_it_costs() {
+    let placed = |micros| {
+        let clock = ManualClock::default();
+        let time = clock.clone();
+        let engine = Echo::new(move |_| time.advance(Duration::from_micros(micros)));
+        engine.placed(Placement::by(WarmUp::batches([1, 2])).with_clock(clock)).unwrap()
+    };
+    let (fast, slow) = (placed(49), placed(50));
+    assert_eq!((fast.place(), fast.cost()), (Place::Inline, Duration::from_micros(49)));
+    assert_eq!((slow.place(), slow.cost()), (Place::Workers, Duration::from_micros(50)));
+    let inputs = Tensors::new().with("x", vec![1.0_f32, 2.0]);
+    conformance::model::check(&fast, &inputs).await;
+    conformance::model::check(&slow, &inputs).await;
+}
+
+#[test]
+fn an_engine_that_cannot_be_measured_is_refused() {
+    let fails = || Echo::new(|x| assert!(x == 0.0, "only zero"));
+    let one = WarmUp::inputs([Tensors::new().with("x", vec![1.0_f32])]);
+    let error = fails().placed(Placement::by(one)).unwrap_err();
+    assert!(error.to_string().contains("panicked: only zero"), "{error}");
+    let error = fails().placed(Placement::by(WarmUp::batches([]))).unwrap_err();
+    assert!(matches!(error, Error::InvalidInput(_)), "{error:?}");
 }

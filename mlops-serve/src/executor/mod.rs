@@ -1,7 +1,11 @@
 //! From engines to models.
 
 mod inline;
-mod queue;
+mod on_workers;
+mod placed;
+pub(crate) mod pool;
+mod shares;
+mod sync;
 mod warm_up;
 mod workers;
 
@@ -11,8 +15,12 @@ use std::time::Duration;
 use mlops_core::{Engine, Error, Result, Tensors};
 
 pub use inline::Inline;
+pub use on_workers::OnWorkers;
+pub use placed::{Place, Placed, Placement};
+pub use pool::WorkerHealth;
+pub use shares::{CpuShare, CpuShares};
 pub use warm_up::WarmUp;
-pub use workers::{OnWorkers, Workers};
+pub use workers::Workers;
 
 /// Ways to make a [`Model`](mlops_core::Model) of an [`Engine`].
 pub trait EngineExt: Engine + Sized {
@@ -29,6 +37,14 @@ pub trait EngineExt: Engine + Sized {
     /// the error of the warm-up, where there is one.
     fn on_workers(self, workers: Workers) -> Result<OnWorkers<Self>> {
         OnWorkers::new(self, workers)
+    }
+
+    /// Measures the engine, and computes inline if it is fast, on workers if it is not.
+    ///
+    /// # Errors
+    /// Those of [`Placed::new`].
+    fn placed(self, placement: Placement) -> Result<Placed<Self>> {
+        Placed::new(self, placement)
     }
 
     /// Runs the engine on sample inputs and says how long that took, so that what is done once (GPU kernels

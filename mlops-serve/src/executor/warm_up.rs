@@ -74,17 +74,25 @@ impl WarmUp {
 
     /// Runs it all and says how long it took.
     pub(super) fn run(&self, engine: &impl Engine) -> Result<Duration> {
-        let samples = self.samples(engine.signature())?;
+        self.run_with(engine.signature(), |inputs| compute(engine, inputs).map(drop))
+    }
+
+    /// Calls `run` with every sample for that signature, as often as there are rounds, and says how long it took.
+    pub(crate) fn run_with(
+        &self,
+        signature: &Signature,
+        mut run: impl FnMut(&Tensors) -> Result<()>,
+    ) -> Result<Duration> {
+        let samples = self.samples(signature)?;
         let started = Instant::now();
         for _ in 0..self.rounds {
-            for inputs in &samples {
-                compute(engine, inputs)?;
-            }
+            samples.iter().try_for_each(&mut run)?;
         }
         Ok(started.elapsed())
     }
 
-    fn samples(&self, signature: &Signature) -> Result<Vec<Tensors>> {
+    /// The inputs of one round.
+    pub(super) fn samples(&self, signature: &Signature) -> Result<Vec<Tensors>> {
         for (name, axis, _) in &self.free_axes {
             let spec = signature.inputs().iter().find(|spec| spec.name() == name);
             if spec.and_then(|spec| spec.shape().get(*axis)) != Some(&Dimension::Free) {

@@ -1,13 +1,23 @@
 //! Layers: models that wrap a model, as a layer of tower wraps a service.
 
+mod batched;
 pub mod pipeline;
 
 use mlops_core::{Model, Result};
 
+pub use batched::{Batched, Batching};
 use pipeline::{Cascade, Postprocess, Postprocessed, Preprocess, Preprocessed};
 
 /// The layers of this crate, in fluent form.
 pub trait ServeExt: Model + Sized {
+    /// Computes requests that wait together, on threads of the model's own.
+    ///
+    /// # Errors
+    /// Those of [`Batched::new`].
+    fn batched(self, batching: Batching) -> Result<Batched<Self>> {
+        Batched::new(self, batching)
+    }
+
     /// Runs a step on the inputs, before the model.
     ///
     /// # Errors
