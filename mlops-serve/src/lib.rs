@@ -4,7 +4,10 @@
 //!   `BurnEngine` (feature `cpu`, `wgpu` or `cuda`) runs any [burn](https://burn.dev)
 //!   module on a device that is chosen at run time.
 //! * An **executor** turns an engine into a [`Model`](mlops_core::Model): [`Inline`] computes on the calling
-//!   thread, [`OnWorkers`] on threads of its own behind a bounded queue; [`WarmUp`] runs it before the first request.
+//!   thread, [`OnWorkers`] on threads of its own behind a bounded queue, [`Placed`] where it was measured to belong;
+//!   [`WarmUp`] runs it before the first request, [`CpuShares`] divide the cores between models.
+//! * A **layer** is a model that wraps a model: [`Batched`] computes requests together that wait for the same one,
+//!   [`layer::pipeline`] makes one of several.
 //! * A **front** lets others call models: `server::Server` (feature `http`) speaks the
 //!   [Open Inference Protocol v2](https://github.com/kserve/open-inference-protocol) as an axum router, to
 //!   mount in your own application or to serve alone.

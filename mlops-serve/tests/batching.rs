@@ -15,10 +15,13 @@ use mlops_core::{
 };
 use mlops_serve::{Batched, Batching, CpuShares, EngineExt, Inline, ServeExt, Workers};
 
-/// Gives `x` back as `y`, after whatever the test does with its values in between.
+/// What a test does with the values of `x`.
+type Before = dyn Fn(&[f32]) -> Result<()> + Send + Sync;
+
+/// Gives `x` back as `y`, after whatever the test does in between.
 struct Echo {
     signature: Signature,
-    before: Box<dyn Fn(&[f32]) -> Result<()> + Send + Sync>,
+    before: Box<Before>,
 }
 
 impl Echo {
@@ -477,6 +480,17 @@ fn a_model_with_a_stuck_worker_can_be_dropped() {
     drop(first);
     drop(model);
     release.send(()).unwrap();
+}
+
+#[tokio::test]
+async fn a_stuck_model_gives_its_core_back() {
+    let cores = CpuShares::new(1).unwrap();
+    let workers = Workers::new(1).with_share(cores.share(1).unwrap());
+    let other = Echo::new(|_| Ok(())).on_workers(workers.clone()).unwrap();
+    let busy = Busy::with(Batching::rows(8).with_workers(workers.with_watchdog(LIMIT)));
+    assert_eq!(answered(&other.predict(request(1.0)).await.unwrap()), [1.0]);
+    assert!(busy.model.health().is_stuck());
+    busy.release.send(()).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -281,25 +281,6 @@ async fn each_instance_has_a_thread_of_its_own_behind_one_queue() {
 }
 
 #[tokio::test]
-async fn the_more_urgent_request_is_computed_first() {
-    let (model, release, _) = busy(Workers::new(1)).await;
-    let order = Mutex::new(Vec::new());
-    let ask = |x: f32, priority| {
-        let (model, order) = (&model, &order);
-        async move {
-            model.predict(request(x).with_priority(priority)).await.unwrap();
-            order.lock().unwrap().push(x);
-        }
-    };
-    let (mut idle, mut urgent) = (Box::pin(ask(1.0, 0)), Box::pin(ask(2.0, 1)));
-    polled(&mut idle).await;
-    polled(&mut urgent).await;
-    release.send(()).unwrap();
-    tokio::join!(urgent, idle);
-    assert_eq!(*order.lock().unwrap(), [2.0, 1.0]);
-}
-
-#[tokio::test]
 async fn draining_answers_what_waits() {
     let (model, release, calls) = busy(Workers::new(1)).await;
     let mut waiting = model.predict(request(1.0));

@@ -12,7 +12,7 @@ mod workers;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use mlops_core::{Engine, Error, Result, Tensors};
+use mlops_core::{Engine, Error, Result, Signature, Tensors};
 
 pub use inline::Inline;
 pub use on_workers::OnWorkers;
@@ -58,6 +58,11 @@ pub trait EngineExt: Engine + Sized {
 }
 
 impl<E: Engine> EngineExt for E {}
+
+/// How many rows inputs have that were checked; `None` where no input is by row.
+pub(crate) fn rows(signature: &Signature, inputs: &Tensors) -> Option<usize> {
+    signature.inputs().iter().find_map(|spec| Some(inputs.get(spec.name())?.shape()[spec.batch_axis()?]))
+}
 
 /// Runs the engine on inputs that were checked. Outputs are checked here, and a panic is an error.
 fn compute(engine: &impl Engine, inputs: &Tensors) -> Result<Tensors> {

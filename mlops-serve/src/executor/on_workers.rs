@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use mlops_core::{Engine, Error, Model, ModelId, Request, Response, Result, Signature, Timings};
 
 use super::pool::{Desk, Job, Limits, Pool, Work};
-use super::{WarmUp, WorkerHealth, Workers, compute};
+use super::{WarmUp, WorkerHealth, Workers, compute, rows};
 
 /// A model that runs its engine on threads of its own; its callers only wait for the answer.
 ///
@@ -128,7 +128,8 @@ impl<E: Engine> Model for OnWorkers<E> {
 
     async fn predict(&self, request: Request) -> Result<Response> {
         self.signature().check(&request.inputs)?;
-        let mut response = self.pool.call(request, 1, None).await?;
+        let rows = rows(self.signature(), &request.inputs).unwrap_or(1);
+        let mut response = self.pool.call(request, rows, None).await?;
         response.model.clone_from(&self.id);
         Ok(response)
     }

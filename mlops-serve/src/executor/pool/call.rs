@@ -20,7 +20,7 @@ pub(crate) struct Job {
     /// Since when it waits.
     pub(crate) queued: Instant,
     /// Where the caller was, for traces.
-    pub(crate) span: Option<tracing::Id>,
+    pub(crate) span: tracing::Span,
 }
 
 /// What requests have in common that can be in one batch, beside their routing context.

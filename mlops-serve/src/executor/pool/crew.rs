@@ -85,7 +85,7 @@ impl Crew {
         let mut warm_up = Duration::ZERO;
         for number in 0..workers {
             warm_up += self.start_worker(shared, number)?;
-            shared.queue.join();
+            shared.queue.add_worker();
         }
         if let Some(limit) = shared.options.watchdog {
             self.watchdog = Some(Watchdog::start(Arc::clone(shared), Arc::clone(&self.roster), limit)?);
@@ -115,9 +115,7 @@ impl Watchdog {
             .name(format!("{}-watchdog", shared.options.thread_name()))
             .spawn(move || {
                 while !stop.load(Ordering::Acquire) {
-                    let now = shared.options.clock.instant();
-                    let next = inspect(&shared, &roster, now, limit);
-                    park_timeout(next.saturating_duration_since(now));
+                    park_timeout(inspect(&shared, &roster, shared.options.clock.instant(), limit));
                 }
             })
             .map_err(|cause| Error::unavailable("the watchdog cannot be started").with_source(cause))?;
@@ -125,11 +123,11 @@ impl Watchdog {
     }
 }
 
-/// Abandons every worker whose call has run for longer than `limit`, and says when to look again: no call that is under
-/// way then, or begins meanwhile, is too long before.
-fn inspect(shared: &Arc<Shared>, roster: &Arc<Mutex<Roster>>, now: Instant, limit: Duration) -> Instant {
+/// Abandons every worker whose call has run for longer than `limit`, and says for how long none of the others, and no
+/// call that begins meanwhile, can be too long.
+fn inspect(shared: &Arc<Shared>, roster: &Arc<Mutex<Roster>>, now: Instant, limit: Duration) -> Duration {
     let mut guard = lock(roster);
-    let mut next = now + limit;
+    let mut left = limit;
     let mut overdue = Vec::new();
     let mut place = 0;
     while let Some(worker) = guard.working.get(place) {
@@ -138,7 +136,7 @@ fn inspect(shared: &Arc<Shared>, roster: &Arc<Mutex<Roster>>, now: Instant, limi
             continue;
         }
         if let Some(began) = worker.slot.began() {
-            next = next.min(began + limit);
+            left = left.min(limit.saturating_sub(now.saturating_duration_since(began)));
         }
         place += 1;
     }
@@ -158,7 +156,7 @@ fn inspect(shared: &Arc<Shared>, roster: &Arc<Mutex<Roster>>, now: Instant, limi
             let _ = answer.send(Err(Error::engine(error)));
         }
     }
-    next
+    left
 }
 
 fn abandon(
@@ -173,7 +171,7 @@ fn abandon(
     let replacement = (guard.stuck.len() <= shared.options.replacements)
         .then(|| start(shared, roster, number, |_| true).ok())
         .flatten();
-    for call in shared.queue.lose(replacement.is_some()) {
+    for call in shared.queue.lose_worker(replacement.is_some()) {
         call.reject(no_worker_left());
     }
     match replacement {
@@ -202,15 +200,15 @@ fn start(
     Ok(Worker { number, slot, thread })
 }
 
-fn work(shared: &Shared, roster: &Mutex<Roster>, number: usize, mut slot: Arc<WorkerSlot>) {
-    let mut number = number;
+fn work(shared: &Shared, roster: &Mutex<Roster>, mut number: usize, mut slot: Arc<WorkerSlot>) {
     while let Some((batch, permit)) = shared.next() {
         let (jobs, answers): (Vec<_>, Vec<_>) = batch.into_iter().map(super::Call::into_parts).unzip();
         slot.take_on(answers, permit, shared.options.clock.instant());
         let desk = Desk { slot: &slot, clock: &*shared.options.clock, meters: &shared.meters };
         let computed = catch_unwind(AssertUnwindSafe(|| shared.work.compute(number, jobs, &desk)));
         if computed.is_err() {
-            tracing::error!(model = shared.options.thread_name(), "a worker failed to catch a panic");
+            // Panics of models are caught where they are called. This one is ours; the callers get an error.
+            tracing::error!(model = shared.options.thread_name(), "a batch failed outside the model");
         }
         if slot.finish() {
             shared.queue.done();
@@ -235,7 +233,7 @@ fn come_back(
     let number = roster.vacant.pop()?;
     let slot = Arc::new(Slot::new());
     roster.working.push(Worker { number, slot: Arc::clone(&slot), thread: worker.thread });
-    shared.queue.join();
+    shared.queue.add_worker();
     Some((number, slot))
 }
 

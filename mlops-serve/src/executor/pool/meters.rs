@@ -43,7 +43,6 @@ impl Meters {
     }
 
     /// A batch is computed.
-    #[expect(clippy::cast_precision_loss, reason = "no batch has 2^53 rows")]
     pub(crate) fn batch(&self, rows: usize) {
         self.rows.record(rows as f64);
     }

@@ -47,6 +47,14 @@ pub struct WorkerHealth {
     pub stuck: usize,
 }
 
+impl WorkerHealth {
+    /// Whether a call has run for longer than the watchdog's limit, and still does.
+    #[must_use]
+    pub fn is_stuck(&self) -> bool {
+        self.stuck > 0
+    }
+}
+
 /// A queue, and threads that compute what waits in it.
 #[derive(Debug)]
 pub(crate) struct Pool {
@@ -142,7 +150,7 @@ impl Pool {
             return refused(Error::deadline_exceeded("the request came after its own deadline"));
         }
         let (answer, answered) = oneshot::channel();
-        let job = Job { request, rows, queued, span: Span::current().id() };
+        let job = Job { request, rows, queued, span: Span::current() };
         match queue.push(Call::new(job, group, answer, Arc::clone(meters))) {
             Ok(()) => Ok(answered),
             Err(Refusal::Full { workers, room }) => refused(Error::overloaded(format!(
@@ -202,20 +210,14 @@ impl Desk<'_> {
     /// Where the call belongs in traces: into the request's span, or after those of all requests.
     pub(crate) fn span(&self, jobs: &[Job]) -> Span {
         let rows = || jobs.iter().map(|job| job.rows).sum::<usize>();
-        match jobs {
-            [Job { span: Some(parent), .. }] => {
-                tracing::debug_span!(parent: parent.clone(), "batch", requests = 1, rows = rows())
-            }
-            _ => {
-                let span = tracing::debug_span!(parent: None, "batch", requests = jobs.len(), rows = rows());
-                if !span.is_disabled() {
-                    jobs.iter().filter_map(|job| job.span.clone()).for_each(|cause| {
-                        span.follows_from(cause);
-                    });
-                }
-                span
-            }
+        if let [Job { span: parent, .. }] = jobs {
+            return tracing::debug_span!(parent: parent, "batch", requests = 1, rows = rows());
         }
+        let span = tracing::debug_span!(parent: None, "batch", requests = jobs.len(), rows = rows());
+        for job in jobs {
+            span.follows_from(&job.span);
+        }
+        span
     }
 
     /// Answers the request of that place in the batch.

@@ -73,7 +73,7 @@ impl Room {
 }
 
 impl<T: Waiting> Queue<T> {
-    /// A queue without workers: they [`join`](Self::join).
+    /// A queue without workers: they are [added](Self::add_worker).
     pub(crate) fn new(room: Room, limits: Limits, clock: Arc<dyn Clock>) -> Self {
         let state = State {
             waiting: VecDeque::new(),
@@ -132,12 +132,12 @@ impl<T: Waiting> Queue<T> {
     }
 
     /// There is one more worker.
-    pub(crate) fn join(&self) {
+    pub(crate) fn add_worker(&self) {
         lock(&self.state).workers += 1;
     }
 
     /// A busy worker is lost: it will never say [`done`](Self::done). The items that nobody is left for come back.
-    pub(crate) fn lose(&self, replaced: bool) -> Vec<T> {
+    pub(crate) fn lose_worker(&self, replaced: bool) -> Vec<T> {
         let mut state = lock(&self.state);
         state.busy -= 1;
         state.workers -= usize::from(!replaced);

@@ -19,7 +19,7 @@ use fair::{Charge, Fair};
 ///
 /// ```
 /// use mlops_core::{Engine, Result};
-/// use mlops_serve::{Batching, CpuShares, EngineExt, OnWorkers, ServeExt, Workers};
+/// use mlops_serve::{CpuShares, EngineExt, Workers};
 ///
 /// fn both(heavy: impl Engine, light: impl Engine) -> Result<()> {
 ///     let cores = CpuShares::new(4)?;
@@ -158,17 +158,18 @@ impl Drop for Membership {
 #[cfg(all(test, loom))]
 mod tests {
     use loom::thread;
-    use mlops_core::SystemClock;
+    use mlops_core::ManualClock;
 
     use super::*;
 
-    /// Loom finds a deadlock where a core is given back and nobody is woken for it.
+    /// Loom finds a deadlock where a core is given back and nobody is woken for it. Time stands still, because loom needs
+    /// every run to go the same way.
     #[test]
     fn loom_every_core_that_is_given_back_finds_who_waits() {
         let mut model = loom::model::Builder::new();
         model.preemption_bound = Some(3);
         model.check(|| {
-            let cores = CpuShares::with_clock(1, SystemClock).unwrap();
+            let cores = CpuShares::with_clock(1, ManualClock::default()).unwrap();
             let workers = [1, 2].map(|weight| {
                 let share = cores.share(weight).unwrap();
                 thread::spawn(move || {

@@ -6,12 +6,13 @@ use super::fill::Fill;
 use super::join::join;
 use super::split::split;
 use crate::executor::pool::Group;
+use crate::executor::rows;
 
 /// How many rows a request has, and with which others it can be in one batch. Without a group it is computed alone:
 /// it has no row, or no input that is by row.
 pub(super) fn group(signature: &Signature, inputs: &Tensors, is_padded: bool) -> (usize, Option<Group>) {
+    let Some(rows @ 1..) = rows(signature, inputs) else { return (1, None) };
     let mut group = Group { lengths: Vec::new(), shared: Vec::new() };
-    let mut rows = None;
     for spec in signature.inputs() {
         let tensor = inputs.get(spec.name());
         if spec.is_optional() {
@@ -19,19 +20,12 @@ pub(super) fn group(signature: &Signature, inputs: &Tensors, is_padded: bool) ->
         }
         let Some(tensor) = tensor else { continue };
         match spec.batch_axis() {
-            Some(axis) => {
-                rows = Some(tensor.shape()[axis]);
-                if !is_padded {
-                    group.lengths.extend(free_axes(spec).map(|axis| tensor.shape()[axis]));
-                }
-            }
+            Some(_) if is_padded => {}
+            Some(_) => group.lengths.extend(free_axes(spec).map(|axis| tensor.shape()[axis])),
             None => group.shared.push(tensor.clone()),
         }
     }
-    match rows {
-        Some(rows @ 1..) => (rows, Some(group)),
-        _ => (1, None),
-    }
+    (rows, Some(group))
 }
 
 /// Requests of one group, as one.

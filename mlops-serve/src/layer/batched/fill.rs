@@ -30,11 +30,6 @@ impl Fill {
     }
 
     /// The value as an element. What the type does not have comes out as the nearest.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "`as` saturates; `check` tells"
-    )]
     pub(super) fn bytes(self, dtype: DType) -> Vec<u8> {
         let value = self.0;
         match dtype {
@@ -71,7 +66,8 @@ impl Fill {
             DType::Int32 => is_whole_in(-2_f64.powi(31), 2_f64.powi(31)),
             DType::Int64 => is_whole_in(-2_f64.powi(63), 2_f64.powi(63)),
             DType::Fp16 => f16::from_f64(value).is_finite() == value.is_finite(),
-            DType::Fp32 | DType::Bf16 => bf16::from_f64(value).is_finite() == value.is_finite(),
+            DType::Bf16 => bf16::from_f64(value).is_finite() == value.is_finite(),
+            DType::Fp32 => (value as f32).is_finite() == value.is_finite(),
             DType::Fp64 | DType::Bytes => true,
         }
     }

@@ -51,7 +51,7 @@ pub(super) fn join(parts: &[&Tensor], axis: usize, fill: Option<&Fill>) -> Resul
         _ => vec![0; elements * size],
     };
     place(parts, &shape, axis, size, |part, from, to| {
-        whole[to].copy_from_slice(&parts[part].as_bytes()[from])
+        whole[to].copy_from_slice(&parts[part].as_bytes()[from]);
     });
     Ok(Tensor::from_bytes(dtype, &shape, whole)?)
 }

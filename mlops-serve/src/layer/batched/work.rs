@@ -1,10 +1,11 @@
 //! A batch on a worker: joined, computed, split, and halved when it fails.
 
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mlops_core::{Error, Instant, Model, Request, Response, Result, Timings};
+use mlops_core::{Error, Instant, Model, Request, Response, Result, Tensors, Timings};
 
 use super::batch::{Batch, check};
 use super::fill::Fill;
@@ -31,7 +32,7 @@ impl<M: Model> Work for Batches<M> {
 
     fn compute(&self, worker: usize, mut jobs: Vec<Job>, desk: &Desk<'_>) {
         self.runtime.within(|| {
-            let mut parts = vec![0..jobs.len()];
+            let mut parts: Vec<Range<usize>> = std::iter::once(0..jobs.len()).collect();
             while let Some(part) = parts.pop()
                 && let Some(began) = desk.begin()
             {
@@ -77,28 +78,21 @@ impl<M: Model> Batches<M> {
         let model = self.model(worker);
         let requests: Vec<_> = jobs.iter().map(|job| &job.request.inputs).collect();
         let rows = jobs.iter().map(|job| job.rows).collect();
-        let batch = Batch::join(model.signature(), &requests, rows, self.fill.as_ref())?;
+        let mut batch = Batch::join(model.signature(), &requests, rows, self.fill.as_ref())?;
         desk.computes(batch.total_rows());
-        let response = call(model, request(jobs, &batch))?;
+        let response = call(model, request(jobs, std::mem::take(&mut batch.inputs)))?;
         let took = desk.since(began);
         let outputs = batch.split(model.signature(), &response.outputs)?;
-        let answer =
-            |(job, outputs): (&Job, _)| {
-                let mut answer = Response::new(outputs)
-                    .with_id(job.request.id.clone())
-                    .with_timings(timings(job, began, response.timings, took));
-                answer.model.clone_from(&response.model);
-                answer.variant.clone_from(&response.variant);
-                answer.reason.clone_from(&response.reason);
-                answer
-            };
-        Ok(jobs.iter().zip(outputs).map(answer).collect())
+        let answers = jobs.iter().zip(outputs).map(|(job, outputs)| {
+            answer(job, outputs, &response).with_timings(timings(job, began, response.timings, took))
+        });
+        Ok(answers.collect())
     }
 }
 
 /// The request that stands for all: as urgent as the most urgent of them, and with as much time as the most patient.
-fn request(jobs: &[Job], batch: &Batch) -> Request {
-    let mut request = Request::new(batch.inputs.clone());
+fn request(jobs: &[Job], inputs: Tensors) -> Request {
+    let mut request = Request::new(inputs);
     if let Some(first) = jobs.first() {
         request.context.clone_from(&first.request.context);
     }
@@ -106,6 +100,15 @@ fn request(jobs: &[Job], batch: &Batch) -> Request {
     let deadlines: Option<Vec<Instant>> = jobs.iter().map(|job| job.request.deadline).collect();
     request.deadline = deadlines.and_then(|deadlines| deadlines.into_iter().max());
     request
+}
+
+/// The part of one request in the response to all.
+fn answer(job: &Job, outputs: Tensors, response: &Response) -> Response {
+    let mut answer = Response::new(outputs).with_id(job.request.id.clone());
+    answer.model.clone_from(&response.model);
+    answer.variant.clone_from(&response.variant);
+    answer.reason.clone_from(&response.reason);
+    answer
 }
 
 /// Calls the model, and waits on this thread.

@@ -48,7 +48,7 @@ impl Waiting for Item {
 fn queue(workers: usize, rows: usize, room: usize) -> Arc<Queue<Item>> {
     let limits = Limits { rows, bytes: usize::MAX, delay: Duration::ZERO, preferred: Vec::new() };
     let queue = Queue::new(Room::fixed(room), limits, std::sync::Arc::new(SystemClock));
-    (0..workers).for_each(|_| queue.join());
+    (0..workers).for_each(|_| queue.add_worker());
     Arc::new(queue)
 }
 

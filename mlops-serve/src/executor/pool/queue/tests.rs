@@ -61,7 +61,7 @@ impl Fixture {
     fn new(workers: usize, room: usize, limits: Limits) -> Self {
         let clock = ManualClock::default();
         let queue = Queue::new(Room::fixed(room), limits, Arc::new(clock.clone()));
-        (0..workers).for_each(|_| queue.join());
+        (0..workers).for_each(|_| queue.add_worker());
         Self { queue, clock, expired: Arc::default() }
     }
 
@@ -214,9 +214,9 @@ fn without_workers_nothing_is_taken_in_and_what_waits_comes_back() {
     let at = Fixture::new(1, 100, Limits::one_by_one());
     (1..=3).for_each(|number| at.push(number).unwrap());
     assert_eq!(at.take(), Some(vec![1]));
-    let left: Vec<i32> = at.queue.lose(false).iter().map(|item| item.number).collect();
+    let left: Vec<i32> = at.queue.lose_worker(false).iter().map(|item| item.number).collect();
     assert_eq!(left, [2, 3]);
     assert_eq!(at.push(4), Err(Refusal::NoWorkers));
-    at.queue.join();
+    at.queue.add_worker();
     assert_eq!(at.push(4), Ok(()));
 }
