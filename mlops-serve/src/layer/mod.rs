@@ -1,11 +1,48 @@
 //! Layers: models that wrap a model, as a layer of tower wraps a service.
+//!
+//! | layer | is for | feature |
+//! |---|---|---|
+//! | [`Batched`] | computing requests together that wait | |
+//! | [`Fallback`] | another answer when the first model fails | |
+//! | [`Guarded`] | sparing a model that keeps failing: a circuit breaker | |
+//! | [`HotSwap`] | replacing a model while it is in use | |
+//! | `Limited` | concurrency and rate, of all or of each key | `limit` |
+//! | [`pipeline`] | steps before and after a model, graphs of models, cascades | |
+//! | `Retried` | asking again what may succeed later | `timer` |
+//! | `TimedOut` | answers in time or not at all | `timer` |
+//! | [`Traced`] | a `tracing` span for every call | |
 
 mod batched;
+mod fallback;
+mod guarded;
+mod hot_swap;
+#[cfg(feature = "limit")]
+mod limited;
+mod narrowed;
 pub mod pipeline;
+#[cfg(feature = "timer")]
+mod retried;
+#[cfg(feature = "timer")]
+mod timed_out;
+mod traced;
 
 use mlops_core::{Model, Result};
 
 pub use batched::{Batched, Batching};
+pub use fallback::Fallback;
+pub use guarded::{CircuitBreaker, Guarded};
+pub use hot_swap::{HotSwap, Retired};
+#[cfg(feature = "limit")]
+#[cfg_attr(docsrs, doc(cfg(feature = "limit")))]
+pub use limited::{Limited, Limits};
+#[cfg(feature = "timer")]
+#[cfg_attr(docsrs, doc(cfg(feature = "timer")))]
+pub use retried::{Retried, Retries, RetryBudget};
+#[cfg(feature = "timer")]
+#[cfg_attr(docsrs, doc(cfg(feature = "timer")))]
+pub use timed_out::TimedOut;
+pub use traced::Traced;
+
 use pipeline::{Cascade, Postprocess, Postprocessed, Preprocess, Preprocessed};
 
 /// The layers of this crate, in fluent form.
@@ -16,6 +53,55 @@ pub trait ServeExt: Model + Sized {
     /// Those of [`Batched::new`].
     fn batched(self, batching: Batching) -> Result<Batched<Self>> {
         Batched::new(self, batching)
+    }
+
+    /// Lets `other` answer when this one fails.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`](mlops_core::Error::Conflict) when `other` would break those who know the
+    /// signature of this one.
+    fn fallback<F: Model>(self, other: F) -> Result<Fallback<Self, F>> {
+        Fallback::new(self, other)
+    }
+
+    /// Does not ask the model for a while after it has kept failing.
+    fn guarded(self, breaker: CircuitBreaker) -> Guarded<Self> {
+        Guarded::new(self, breaker)
+    }
+
+    /// Serves this model until another replaces it.
+    fn hot_swap(self) -> HotSwap {
+        HotSwap::new(self)
+    }
+
+    /// Refuses what exceeds the limits.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`](mlops_core::Error::InvalidInput) for limits that limit nothing or refuse
+    /// everything.
+    #[cfg(feature = "limit")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "limit")))]
+    fn limited(self, limits: Limits) -> Result<Limited<Self>> {
+        Limited::new(self, limits)
+    }
+
+    /// Asks again what may succeed later.
+    #[cfg(feature = "timer")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "timer")))]
+    fn retried(self, retries: Retries) -> Retried<Self> {
+        Retried::new(self, retries)
+    }
+
+    /// Gives each call at most `limit`.
+    #[cfg(feature = "timer")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "timer")))]
+    fn timed_out(self, limit: std::time::Duration) -> TimedOut<Self> {
+        TimedOut::new(self, limit)
+    }
+
+    /// Makes a `tracing` span of every call.
+    fn traced(self) -> Traced<Self> {
+        Traced::new(self)
     }
 
     /// Runs a step on the inputs, before the model.

@@ -49,3 +49,8 @@ pub(crate) fn measured<R>(compute: impl FnOnce() -> R) -> (R, usize) {
     let result = compute();
     (result, PEAK.load(Ordering::Relaxed).saturating_sub(before))
 }
+
+/// How many bytes are in use now.
+pub(crate) fn in_use() -> usize {
+    IN_USE.load(Ordering::Relaxed)
+}
