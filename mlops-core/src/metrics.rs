@@ -21,6 +21,13 @@ pub const INFERENCE_LATENCY_SECONDS: &str = "model_inference_latency_seconds";
 /// Gauge: requests that a server has taken and not yet answered. Label `model`.
 pub const REQUESTS_IN_FLIGHT: &str = "model_requests_in_flight";
 
+/// Counter: requests that a cache answered without asking its model. Labels `model`, `from` (`memory`; `flight`
+/// for those who waited while another's request was computed; `tier` for a store that replicas share).
+pub const CACHE_HITS_TOTAL: &str = "model_cache_hits_total";
+
+/// Counter: requests for which a cache had to ask its model. Label `model`.
+pub const CACHE_MISSES_TOTAL: &str = "model_cache_misses_total";
+
 /// Gauge: the latest score of a drift test. Labels `feature`, `test`.
 pub const FEATURE_DRIFT_SCORE: &str = "feature_drift_score";
 
@@ -56,6 +63,8 @@ pub fn describe() {
     describe_counter!(PREDICTIONS_TOTAL, Unit::Count, "Finished predictions");
     describe_histogram!(INFERENCE_LATENCY_SECONDS, Unit::Seconds, "From the call of a model to its answer");
     describe_gauge!(REQUESTS_IN_FLIGHT, "Requests that a server has taken and not yet answered");
+    describe_counter!(CACHE_HITS_TOTAL, Unit::Count, "Requests answered without asking the model");
+    describe_counter!(CACHE_MISSES_TOTAL, Unit::Count, "Requests for which the model was asked");
     describe_gauge!(FEATURE_DRIFT_SCORE, "The latest score of a drift test");
     describe_counter!(OBSERVATIONS_DROPPED_TOTAL, Unit::Count, "Observations a monitor could not take");
     describe_gauge!(ROLLOUT_WEIGHT, "The share of traffic a rollout sends to a variant, 0 to 1");

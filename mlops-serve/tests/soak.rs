@@ -3,15 +3,13 @@
 //!
 //! `MLOPS_SOAK_SECONDS` sets how long (4 unless set; the figures in the documentation are from 120).
 #![cfg(feature = "http")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use mlops_core::{
-    DType, Dimension, Engine, ModelName, Result, Signature, TensorSpec, Tensors,
-};
+use mlops_core::{DType, Dimension, Engine, ModelName, Result, Signature, TensorSpec, Tensors};
 use mlops_serve::server::{Models, Server};
 use mlops_serve::{Batching, EngineExt, ServeExt};
 use tokio::net::TcpListener;

@@ -3,6 +3,7 @@
 //! | layer | is for | feature |
 //! |---|---|---|
 //! | [`Batched`] | computing requests together that wait | |
+//! | `Cached` | answering what was asked before | `cache` |
 //! | [`Fallback`] | another answer when the first model fails | |
 //! | [`Guarded`] | sparing a model that keeps failing: a circuit breaker | |
 //! | [`HotSwap`] | replacing a model while it is in use | |
@@ -13,6 +14,8 @@
 //! | [`Traced`] | a `tracing` span for every call | |
 
 mod batched;
+#[cfg(feature = "cache")]
+mod cached;
 mod fallback;
 mod guarded;
 mod hot_swap;
@@ -29,6 +32,12 @@ mod traced;
 use mlops_core::{Model, Result};
 
 pub use batched::{Batched, Batching};
+#[cfg(feature = "redis")]
+#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
+pub use cached::RedisTier;
+#[cfg(feature = "cache")]
+#[cfg_attr(docsrs, doc(cfg(feature = "cache")))]
+pub use cached::{CacheTier, CacheUsage, Cached, Caching};
 pub use fallback::Fallback;
 pub use guarded::{CircuitBreaker, Guarded};
 pub use hot_swap::{HotSwap, Retired};
@@ -53,6 +62,13 @@ pub trait ServeExt: Model + Sized {
     /// Those of [`Batched::new`].
     fn batched(self, batching: Batching) -> Result<Batched<Self>> {
         Batched::new(self, batching)
+    }
+
+    /// Keeps answers for those who ask the same.
+    #[cfg(feature = "cache")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "cache")))]
+    fn cached(self, caching: Caching) -> Cached<Self> {
+        Cached::new(self, caching)
     }
 
     /// Lets `other` answer when this one fails.
