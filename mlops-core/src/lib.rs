@@ -63,7 +63,7 @@ pub use router::{Decision, Reason, Router};
 pub use web_time::Instant;
 
 pub use signature::{Change, Difference, Dimension, Direction, Signature, TensorSpec, Violation, Violations};
-pub use tensor::{ByteStrings, Tensor, TensorError};
+pub use tensor::{ByteStrings, Scalar, Tensor, TensorBuilder, TensorError};
 pub use tensors::Tensors;
 
 /// The crates whose types are part of this API, in the versions it is built with.

@@ -16,6 +16,7 @@ use buffer::Buffer;
 
 pub use byte_strings::ByteStrings;
 pub use error::TensorError;
+pub use json::{Scalar, TensorBuilder};
 pub(crate) use json::{TensorFields, TensorJson};
 
 #[cfg(target_endian = "big")]

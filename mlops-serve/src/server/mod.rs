@@ -44,9 +44,10 @@ pub use registry::{Following, FromArtifact, RegistrySource, VersionLoader};
 
 pub(crate) use models::Served;
 pub(crate) use request_id::RequestId;
-pub(crate) use service::{Limits, RenderMetrics, Service};
+pub(crate) use service::{Defaults, Limits, RenderMetrics, Service};
 pub(crate) use telemetry::trace;
 
+use crate::http::VertexRoutes;
 use access::Access;
 
 /// The fronts of a set of models. Clones share it.
@@ -79,6 +80,7 @@ pub struct ServerBuilder {
     access: Access,
     limits: Limits,
     render_metrics: Option<RenderMetrics>,
+    defaults: Defaults,
 }
 
 impl Server {
@@ -93,6 +95,7 @@ impl Server {
                 time: Duration::from_secs(60),
             },
             render_metrics: None,
+            defaults: Defaults::default(),
         }
     }
 
@@ -118,7 +121,7 @@ impl Server {
         socket: TcpListener,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<()> {
-        let listener = Listener::new(socket, self.router());
+        let listener = Listener::new(socket, crate::http::application(self.service.clone()));
         self.serve_on([listener], Connections::new(), shutdown).await
     }
 
@@ -194,6 +197,18 @@ impl ServerBuilder {
         self
     }
 
+    /// Says which model answers requests of protocols that name none, such as MLflow's. Unless set, it is the only one.
+    pub fn with_default_model(mut self, name: ModelName) -> Self {
+        self.defaults.model = Some(name);
+        self
+    }
+
+    /// Answers where Vertex AI asks, too, with the [default model](Self::with_default_model).
+    pub fn with_vertex(mut self, routes: VertexRoutes) -> Self {
+        self.defaults.vertex = Some(routes);
+        self
+    }
+
     /// Sets the largest request body, in bytes: 16 MiB unless set.
     pub fn with_body_limit(mut self, bytes: usize) -> Self {
         self.limits.body = bytes;
@@ -214,7 +229,9 @@ impl ServerBuilder {
 
     /// The server.
     pub fn build(self) -> Server {
-        Server { service: Service::new(self.models, self.access, self.limits, self.render_metrics) }
+        Server {
+            service: Service::new(self.models, self.access, self.limits, self.render_metrics, self.defaults),
+        }
     }
 }
 
@@ -224,6 +241,7 @@ impl fmt::Debug for ServerBuilder {
             .field("models", &self.models)
             .field("access", &self.access)
             .field("limits", &self.limits)
+            .field("defaults", &self.defaults)
             .finish_non_exhaustive()
     }
 }

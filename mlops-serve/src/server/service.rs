@@ -10,6 +10,7 @@ use mlops_core::{Error, Instant, ModelName, Request, Response, Result};
 
 use super::access::{Access, Caller, Peer, Verb};
 use super::models::{Models, Served};
+use crate::http::VertexRoutes;
 
 /// The server without its protocols. Clones share it.
 #[derive(Clone)]
@@ -22,6 +23,7 @@ struct Shared {
     access: Access,
     limits: Limits,
     render_metrics: Option<RenderMetrics>,
+    defaults: Defaults,
     draining: AtomicBool,
 }
 
@@ -38,15 +40,25 @@ pub(crate) struct Limits {
     pub(crate) time: Duration,
 }
 
+/// What protocols need whose requests name no model.
+#[derive(Debug, Default)]
+pub(crate) struct Defaults {
+    /// The one that answers.
+    pub(crate) model: Option<ModelName>,
+    /// Where Vertex AI asks it.
+    pub(crate) vertex: Option<VertexRoutes>,
+}
+
 impl Service {
     pub(crate) fn new(
         models: Models,
         access: Access,
         limits: Limits,
         render_metrics: Option<RenderMetrics>,
+        defaults: Defaults,
     ) -> Self {
         let draining = AtomicBool::new(false);
-        Self { shared: Arc::new(Shared { models, access, limits, render_metrics, draining }) }
+        Self { shared: Arc::new(Shared { models, access, limits, render_metrics, defaults, draining }) }
     }
 
     pub(crate) fn limits(&self) -> &Limits {
@@ -80,6 +92,28 @@ impl Service {
     ) -> Result<Arc<Served>> {
         self.permit(caller, verb, Some(name))?;
         self.shared.models.served(name, version)
+    }
+
+    /// The model that answers where a request names none: the default one, or the only one.
+    pub(crate) fn default_served(&self, caller: &Caller, verb: Verb) -> Result<Arc<Served>> {
+        if let Some(name) = &self.shared.defaults.model {
+            return self.served(caller, verb, name.as_str(), None);
+        }
+        match &self.shared.models.names()[..] {
+            [only] => self.served(caller, verb, only.as_str(), None),
+            names => {
+                let count = names.len();
+                Err(Error::not_found(format!(
+                    "the request names no model, and this server has {count}; \
+                     its host says by `with_default_model` which one is meant"
+                )))
+            }
+        }
+    }
+
+    /// Where Vertex AI asks, if it does.
+    pub(crate) fn vertex(&self) -> Option<&VertexRoutes> {
+        self.shared.defaults.vertex.as_ref()
     }
 
     /// Asks the model, for as long as the request has time.

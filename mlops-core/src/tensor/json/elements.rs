@@ -7,15 +7,26 @@ use half::{bf16, f16};
 use super::super::{Tensor, TensorError, byte_strings};
 use crate::{DType, Element};
 
-/// One JSON value of the data.
-#[derive(Clone, Copy)]
-pub(super) enum Scalar<'a> {
+/// One value of data that comes as text, JSON or CSV, before it has the type of its tensor.
+///
+/// Every tensor takes those that fit without loss of meaning: whole numbers go into tensors of integers that hold them
+/// and into floats, fractions only into floats, text and bytes only into BYTES.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Scalar<'a> {
+    /// No value. It fits no tensor.
     Null,
+    /// A boolean.
     Bool(bool),
+    /// A whole number.
     Unsigned(u64),
+    /// A whole number below 0.
     Signed(i64),
+    /// Any other number, NaN and the infinities among them.
     Float(f64),
+    /// Text.
     Text(&'a str),
+    /// What is no text.
+    Bytes(&'a [u8]),
 }
 
 impl fmt::Display for Scalar<'_> {
@@ -31,6 +42,7 @@ impl fmt::Display for Scalar<'_> {
                 write!(f, "{:?}...", text.chars().take(SHOWN).collect::<String>())
             }
             Self::Text(text) => write!(f, "{text:?}"),
+            Self::Bytes(bytes) => write!(f, "{} bytes", bytes.len()),
         }
     }
 }
@@ -43,6 +55,7 @@ pub(super) enum OwnedScalar {
     Signed(i64),
     Float(f64),
     Text(String),
+    Bytes(Vec<u8>),
 }
 
 impl OwnedScalar {
@@ -54,6 +67,7 @@ impl OwnedScalar {
             Self::Signed(value) => Scalar::Signed(*value),
             Self::Float(value) => Scalar::Float(*value),
             Self::Text(text) => Scalar::Text(text),
+            Self::Bytes(bytes) => Scalar::Bytes(bytes),
         }
     }
 }
@@ -67,6 +81,7 @@ impl From<Scalar<'_>> for OwnedScalar {
             Scalar::Signed(value) => Self::Signed(value),
             Scalar::Float(value) => Self::Float(value),
             Scalar::Text(text) => Self::Text(text.to_owned()),
+            Scalar::Bytes(bytes) => Self::Bytes(bytes.to_owned()),
         }
     }
 }
@@ -109,7 +124,7 @@ macro_rules! floats {
                     _ => return None,
                 };
                 let rounded: $float = $round(value);
-                rounded.is_finite().then_some(rounded)
+                (rounded.is_finite() || !value.is_finite()).then_some(rounded)
             }
         }
     )*};
@@ -148,11 +163,13 @@ macro_rules! typed_elements {
                     $(Self::$dtype(elements) => push_element(elements, scalar),)*
                     Self::Bytes { count, encoded } => {
                         let index = *count;
-                        let Scalar::Text(text) = scalar else {
-                            return Err(wrong_element(index, scalar, DType::Bytes));
+                        let element = match scalar {
+                            Scalar::Text(text) => text.as_bytes(),
+                            Scalar::Bytes(bytes) => bytes,
+                            _ => return Err(wrong_element(index, scalar, DType::Bytes)),
                         };
                         *count += 1;
-                        byte_strings::append(encoded, index, text.as_bytes())
+                        byte_strings::append(encoded, index, element)
                     }
                     Self::Untyped(scalars) => {
                         scalars.push(scalar.into());

@@ -1,10 +1,13 @@
 //! The JSON form of the Open Inference Protocol, flat or nested, read straight into typed memory.
 
+mod builder;
 mod elements;
 mod nesting;
 mod read;
 mod write;
 
+pub use builder::TensorBuilder;
+pub use elements::Scalar;
 pub(crate) use read::TensorJson;
 pub(crate) use write::TensorFields;
 

@@ -6,8 +6,8 @@ use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, V
 use serde::{Deserialize, Deserializer};
 
 use super::super::{Tensor, TensorError};
-use super::elements::{Elements, Scalar};
-use super::nesting::Nesting;
+use super::builder::NestedValues;
+use super::elements::Scalar;
 use crate::DType;
 
 /// Deeper nesting than any real tensor has.
@@ -93,41 +93,32 @@ impl<'de> DeserializeSeed<'de> for NestedData {
     type Value = Collected;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Collected, D::Error> {
-        let elements = self.dtype.map_or_else(|| Elements::Untyped(Vec::new()), Elements::new);
-        let mut collected = Collected { elements, nesting: Nesting::default(), fault: None };
+        let mut collected = Collected { values: NestedValues::new(self.dtype), fault: None };
         deserializer.deserialize_seq(Level { depth: 0, into: &mut collected })?;
         Ok(collected)
     }
 }
 
 struct Collected {
-    elements: Elements,
-    nesting: Nesting,
+    values: NestedValues,
     fault: Option<TensorError>,
 }
 
 impl Collected {
     fn push(&mut self, scalar: Scalar<'_>, depth: usize) {
         if self.fault.is_none() {
-            self.fault = self.nesting.scalar(depth).and_then(|()| self.elements.push(scalar)).err();
+            self.fault = self.values.push(scalar, depth).err();
         }
     }
 
     fn close_array(&mut self, depth: usize, length: usize) {
         if self.fault.is_none() {
-            self.fault = self.nesting.array(depth, length).err();
+            self.fault = self.values.close_array(depth, length).err();
         }
     }
 
     fn into_tensor(self, dtype: DType, shape: &[usize]) -> Result<Tensor, TensorError> {
-        if let Some(fault) = self.fault {
-            return Err(fault);
-        }
-        let nested_shape = self.nesting.shape();
-        if nested_shape.len() > 1 && nested_shape != shape {
-            return Err(TensorError::NestedShape { expected: shape.to_vec(), actual: nested_shape });
-        }
-        self.elements.into_tensor(dtype, shape)
+        self.fault.map_or_else(|| self.values.build(dtype, shape), Err)
     }
 }
 

@@ -1,23 +1,23 @@
 //! Predictions.
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::IntoResponse;
-use mlops_core::{Instant, Request};
+use mlops_core::Instant;
 
-use super::ModelPath;
 use super::binary::{self, HEADER_LENGTH};
 use super::request::InferRequest;
 use super::response::InferResponse;
 use crate::http::inbound::Inbound;
+use crate::http::path::ModelPath;
 use crate::http::{Answer, body};
 use crate::server::access::Verb;
 use crate::server::{RequestId, Service};
 
 pub(super) async fn infer(
     State(service): State<Service>,
-    Path(path): Path<ModelPath>,
+    path: ModelPath,
     inbound: Inbound,
     RequestId(request_id): RequestId,
     headers: HeaderMap,
@@ -28,13 +28,8 @@ pub(super) async fn infer(
     let body = body::read(&headers, body, service.limits()).await?;
     let parsed = InferRequest::parse(binary::header_length(&headers)?, body, served.signature())?;
     let wanted = parsed.outputs.resolve(served.signature())?;
-    let mut request = Request::new(parsed.inputs)
-        .with_id(parsed.id.map_or(request_id, Into::into))
-        .with_context(parsed.parameters.routing_context()?)
-        .with_priority(parsed.parameters.priority()?);
-    if let Some(deadline) = parsed.parameters.timeout()?.and_then(|timeout| arrived.checked_add(timeout)) {
-        request = request.with_deadline(deadline);
-    }
+    let id = parsed.id.map_or(request_id, Into::into);
+    let request = parsed.parameters.request(parsed.inputs, id, arrived)?;
     let id = request.id.clone();
     let response = service.predict(&served, request).await?;
     let body = InferResponse::new(&served, id.as_deref(), &response, &wanted).write()?;

@@ -2,35 +2,45 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::IntoResponse;
-use mlops_core::Error;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use utoipa::ToSchema;
 
-use super::ModelPath;
 use crate::http::inbound::Inbound;
-use crate::http::{Answer, body};
+use crate::http::path::ModelPath;
+use crate::http::{Answer, body, json};
 use crate::server::access::Verb;
 use crate::server::{ModelState, Service};
 
-#[derive(Deserialize, Default)]
-struct IndexRequest {
+#[derive(Deserialize, Default, ToSchema)]
+pub(super) struct IndexRequest {
     /// Only models that take requests.
     #[serde(default)]
     ready: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = RepositoryIndex)]
+pub(super) struct Index(Vec<IndexEntry>);
+
+#[derive(Serialize, ToSchema)]
 struct IndexEntry {
     name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<String>,
+    /// `READY`, `LOADING` or `UNAVAILABLE`.
     state: &'static str,
+    /// Why a model is unavailable.
     #[serde(skip_serializing_if = "String::is_empty")]
+    #[schema(required = false)]
     reason: String,
 }
+
+/// An empty object.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Done {}
 
 pub(super) async fn index(
     State(service): State<Service>,
@@ -39,14 +49,10 @@ pub(super) async fn index(
     body: Body,
 ) -> Answer {
     let body = body::read(&headers, body, service.limits()).await?;
-    let request: IndexRequest = if body.is_empty() {
-        IndexRequest::default()
-    } else {
-        serde_json::from_slice(&body)
-            .map_err(|cause| Error::invalid_input(format!("the body is no index request: {cause}")))?
-    };
+    let request: IndexRequest =
+        if body.is_empty() { IndexRequest::default() } else { json::object(&body, "index request")? };
     service.permit(&inbound.caller, Verb::Inspect, None)?;
-    let entries: Vec<IndexEntry> = service
+    let entries = service
         .models()
         .index()
         .into_iter()
@@ -62,23 +68,15 @@ pub(super) async fn index(
             IndexEntry { name: status.name.to_string(), version, state, reason }
         })
         .collect();
-    Ok(Json(entries).into_response())
+    Ok(Json(Index(entries)).into_response())
 }
 
-pub(super) async fn load(
-    State(service): State<Service>,
-    Path(path): Path<ModelPath>,
-    inbound: Inbound,
-) -> Answer {
+pub(super) async fn load(State(service): State<Service>, path: ModelPath, inbound: Inbound) -> Answer {
     service.load(&inbound.caller, &path.model).await?;
-    Ok(Json(json!({})).into_response())
+    Ok(Json(Done {}).into_response())
 }
 
-pub(super) async fn unload(
-    State(service): State<Service>,
-    Path(path): Path<ModelPath>,
-    inbound: Inbound,
-) -> Answer {
+pub(super) async fn unload(State(service): State<Service>, path: ModelPath, inbound: Inbound) -> Answer {
     service.unload(&inbound.caller, &path.model)?;
-    Ok(Json(json!({})).into_response())
+    Ok(Json(Done {}).into_response())
 }

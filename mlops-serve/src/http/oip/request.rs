@@ -3,11 +3,14 @@
 use bytes::Bytes;
 use mlops_core::{Error, Result, Signature, TensorSpec, Tensors};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::binary;
-use super::parameters::Parameters;
+use crate::http::json;
+use crate::http::parameters::Parameters;
+
+/// How a body is called in errors.
+const WHAT: &str = "inference request";
 
 /// What a caller asks.
 pub(super) struct InferRequest {
@@ -59,7 +62,7 @@ impl InferRequest {
     pub(super) fn parse(header_length: Option<usize>, body: Bytes, signature: &Signature) -> Result<Self> {
         match header_length {
             None => {
-                let json: Json<Tensors> = from_json(&body)?;
+                let json: Json<Tensors> = json::object(&body, WHAT)?;
                 json.with_inputs(Ok)
             }
             Some(0) => {
@@ -69,7 +72,7 @@ impl InferRequest {
             }
             Some(length) => {
                 let (json, binary) = binary::split(length, body)?;
-                let json: Json<Vec<Box<RawValue>>> = from_json(&json)?;
+                let json: Json<Vec<Box<RawValue>>> = json::object(&json, WHAT)?;
                 json.with_inputs(|elements| binary::inputs(&elements, binary))
             }
         }
@@ -81,11 +84,6 @@ impl<I> Json<I> {
         let outputs = RequestedOutputs { named: self.outputs, binary: self.parameters.binary_output()? };
         Ok(InferRequest { id: self.id, parameters: self.parameters, inputs: inputs(self.inputs)?, outputs })
     }
-}
-
-fn from_json<T: DeserializeOwned>(json: &[u8]) -> Result<T> {
-    serde_json::from_slice(json)
-        .map_err(|cause| Error::invalid_input(format!("the body is no inference request: {cause}")))
 }
 
 impl RequestedOutputs {

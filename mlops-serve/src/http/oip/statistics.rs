@@ -1,13 +1,14 @@
 //! What was counted of the calls, in the form of Triton's statistics.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::IntoResponse;
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::ModelPath;
 use crate::http::Answer;
 use crate::http::inbound::Inbound;
+use crate::http::path::ModelPath;
 use crate::server::access::Verb;
 use crate::server::{Served, Service, Tally};
 
@@ -22,21 +23,18 @@ pub(super) async fn of_all(State(service): State<Service>, inbound: Inbound) -> 
     Ok(Json(ModelStatistics { model_stats: served.map(Entry::new).collect() }).into_response())
 }
 
-pub(super) async fn of_model(
-    State(service): State<Service>,
-    Path(path): Path<ModelPath>,
-    inbound: Inbound,
-) -> Answer {
+pub(super) async fn of_model(State(service): State<Service>, path: ModelPath, inbound: Inbound) -> Answer {
     let served = service.served(&inbound.caller, Verb::Inspect, &path.model, path.version.as_deref())?;
     Ok(Json(ModelStatistics { model_stats: vec![Entry::new(&served)] }).into_response())
 }
 
-#[derive(Serialize)]
-struct ModelStatistics {
+#[derive(Serialize, ToSchema)]
+pub(super) struct ModelStatistics {
     model_stats: Vec<Entry>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ModelStatisticsEntry)]
 struct Entry {
     name: String,
     version: String,
@@ -49,7 +47,7 @@ struct Entry {
     inference_stats: InferenceStatistics,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct InferenceStatistics {
     success: Duration,
     fail: Duration,
@@ -57,7 +55,8 @@ struct InferenceStatistics {
     compute_infer: Duration,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = StatisticsDuration)]
 struct Duration {
     count: u64,
     ns: u64,

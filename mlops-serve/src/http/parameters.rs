@@ -1,9 +1,11 @@
 //! What a caller says beside the tensors.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use mlops_core::{Error, Result, RoutingContext};
+use axum::http::HeaderMap;
+use mlops_core::{Error, Instant, Request, Result, RoutingContext, Tensors};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -18,8 +20,45 @@ const TIMEOUT_MS: &str = "timeout_ms";
 const PRIORITY: &str = "priority";
 const BINARY_OUTPUT: &str = "binary_data_output";
 
+/// The header for the routing key, in protocols whose clients put no parameters into the body.
+pub(super) const ROUTING_KEY_HEADER: &str = "x-routing-key";
+/// The header for the time the answer may take, in milliseconds.
+pub(super) const TIMEOUT_HEADER: &str = "x-request-timeout-ms";
+
 impl Parameters {
-    pub(super) fn routing_context(&self) -> Result<RoutingContext> {
+    /// Takes from the headers what the body does not say.
+    pub(super) fn or_headers(mut self, headers: &HeaderMap) -> Result<Self> {
+        if let Some(key) = text_header(headers, ROUTING_KEY_HEADER)? {
+            self.0.entry(ROUTING_KEY.to_owned()).or_insert_with(|| key.into());
+        }
+        if let Some(text) = text_header(headers, TIMEOUT_HEADER)? {
+            let milliseconds: Option<f64> = text.parse().ok().filter(|number: &f64| number.is_finite());
+            let milliseconds = milliseconds.ok_or_else(|| wrong_header(TIMEOUT_HEADER, text))?;
+            if !self.0.contains_key(TIMEOUT) {
+                self.0.entry(TIMEOUT_MS.to_owned()).or_insert_with(|| milliseconds.into());
+            }
+        }
+        Ok(self)
+    }
+
+    /// The request of these inputs, which came in at `arrived`.
+    pub(super) fn request(
+        &self,
+        inputs: Tensors,
+        id: impl Into<Arc<str>>,
+        arrived: Instant,
+    ) -> Result<Request> {
+        let mut request = Request::new(inputs)
+            .with_id(id)
+            .with_context(self.routing_context()?)
+            .with_priority(self.priority()?);
+        if let Some(deadline) = self.timeout()?.and_then(|timeout| arrived.checked_add(timeout)) {
+            request = request.with_deadline(deadline);
+        }
+        Ok(request)
+    }
+
+    fn routing_context(&self) -> Result<RoutingContext> {
         let mut context = RoutingContext::new();
         for (name, value) in &self.0 {
             if name == ROUTING_KEY {
@@ -32,7 +71,7 @@ impl Parameters {
     }
 
     /// How long the answer may take, from the arrival of the request.
-    pub(super) fn timeout(&self) -> Result<Option<Duration>> {
+    fn timeout(&self) -> Result<Option<Duration>> {
         let in_units = |name, per_second: f64, expected| {
             self.0.get(name).map(|value| {
                 let seconds = value.as_f64().map(|number| number / per_second);
@@ -48,7 +87,7 @@ impl Parameters {
 
     /// The priority of the house, where greater is more urgent, from that of the protocol, where 1 is most urgent and
     /// 0 says nothing.
-    pub(super) fn priority(&self) -> Result<i32> {
+    fn priority(&self) -> Result<i32> {
         let Some(value) = self.0.get(PRIORITY) else { return Ok(0) };
         let level =
             value.as_u64().ok_or_else(|| wrong(PRIORITY, value, "a whole number, 1 the most urgent"))?;
@@ -72,6 +111,17 @@ fn text(name: &str, value: &Value) -> Result<String> {
         Value::Number(_) | Value::Bool(_) => Ok(value.to_string()),
         _ => Err(wrong(name, value, "a string, a number or a boolean")),
     }
+}
+
+fn text_header<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>> {
+    let value = headers.get(name).map(|value| value.to_str().map_err(|_| wrong_header(name, "no text")));
+    value.transpose()
+}
+
+fn wrong_header(name: &str, value: &str) -> Error {
+    let expected = if name == TIMEOUT_HEADER { "a number of milliseconds" } else { "text" };
+    let shown: String = value.chars().take(80).collect();
+    Error::invalid_input(format!("header `{name}` is {shown:?}; expected {expected}"))
 }
 
 fn wrong(name: &str, value: &Value, expected: &str) -> Error {
