@@ -11,6 +11,7 @@
 //! * A **front** lets others call models: `server::Server` (feature `http`) speaks the
 //!   [Open Inference Protocol v2](https://github.com/kserve/open-inference-protocol) as an axum router, to
 //!   mount in your own application or to serve alone.
+//! * **Scoring** asks a model for every row of files of any size, or every item of a stream: `score` (feature `score`).
 //!
 #![cfg_attr(
     all(feature = "cpu", feature = "http"),
@@ -59,6 +60,9 @@ pub mod http;
 #[cfg(feature = "onnx")]
 mod kernels;
 pub mod layer;
+#[cfg(feature = "score")]
+#[cfg_attr(docsrs, doc(cfg(feature = "score")))]
+pub mod score;
 #[cfg(feature = "http")]
 #[cfg_attr(docsrs, doc(cfg(feature = "http")))]
 pub mod server;
