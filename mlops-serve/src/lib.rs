@@ -54,6 +54,9 @@ let app: axum::Router = Server::builder().with_model(ModelName::new("scores")?, 
 
 pub mod engine;
 mod executor;
+#[cfg(feature = "grpc")]
+#[cfg_attr(docsrs, doc(cfg(feature = "grpc")))]
+pub mod grpc;
 #[cfg(feature = "http")]
 #[cfg_attr(docsrs, doc(cfg(feature = "http")))]
 pub mod http;

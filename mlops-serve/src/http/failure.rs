@@ -7,6 +7,8 @@ use mlops_core::Error;
 use serde::Serialize;
 use serde_json::json;
 
+use crate::server::wire;
+
 /// A status and a message in the protocol's form.
 pub(super) struct Failure {
     status: StatusCode,
@@ -53,13 +55,7 @@ impl From<Error> for Failure {
             Error::DeadlineExceeded { .. } => StatusCode::GATEWAY_TIMEOUT,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        let message = if status == StatusCode::INTERNAL_SERVER_ERROR {
-            tracing::error!(error = &error as &dyn std::error::Error, "prediction failed");
-            format!("the model failed ({}); the server's log has the details", error.label())
-        } else {
-            error.to_string()
-        };
-        Self { status, message, retry: error.is_retryable() }
+        Self { status, message: wire::told(&error), retry: error.is_retryable() }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::http::Extensions;
 use axum::http::request::Parts;
 
 use super::Failure;
@@ -18,12 +19,12 @@ impl FromRequestParts<Service> for Inbound {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, service: &Service) -> Result<Self, Failure> {
-        Ok(Self { caller: service.caller(&parts.headers, &peer(parts))? })
+        Ok(Self { caller: service.caller(&parts.headers, &peer(&parts.extensions))? })
     }
 }
 
 /// The other end of the connection, as the listener knows it.
-fn peer(parts: &Parts) -> Peer {
-    let of_host = || parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| Peer::at(info.0));
-    parts.extensions.get::<Peer>().cloned().or_else(of_host).unwrap_or_else(Peer::unknown)
+pub(crate) fn peer(extensions: &Extensions) -> Peer {
+    let of_host = || extensions.get::<ConnectInfo<SocketAddr>>().map(|info| Peer::at(info.0));
+    extensions.get::<Peer>().cloned().or_else(of_host).unwrap_or_else(Peer::unknown)
 }

@@ -75,13 +75,12 @@
 mod body;
 mod failure;
 mod health;
-mod inbound;
+pub(crate) mod inbound;
 mod invocations;
 mod json;
 mod nested;
 mod oip;
 mod openapi;
-mod parameters;
 mod path;
 mod predict;
 mod routes;

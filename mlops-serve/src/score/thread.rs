@@ -78,7 +78,12 @@ mod tests {
     #[tokio::test]
     async fn work_is_done_in_order_and_begins_before_it_is_awaited() {
         let thread = OnThread::start("test", Vec::new()).unwrap();
-        let add = |number: i32| thread.call(move |list| Ok(list.push(number)));
+        let add = |number: i32| {
+            thread.call(move |list| {
+                list.push(number);
+                Ok(())
+            })
+        };
         let (first, second) = (add(1), add(2));
         let seen = thread.call(|list| Ok(list.clone())).await.unwrap();
         assert_eq!(seen, [1, 2]);

@@ -10,6 +10,7 @@ mod models;
 mod off_thread;
 #[cfg(feature = "onnx")]
 mod onnx;
+pub(crate) mod parameters;
 #[cfg(feature = "otel")]
 mod propagation;
 mod registry;
@@ -20,6 +21,7 @@ mod telemetry;
 #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
 pub mod tls;
 mod watched;
+pub(crate) mod wire;
 
 use std::fmt;
 use std::sync::Arc;
@@ -43,6 +45,7 @@ pub use propagation::propagate;
 pub use registry::{Following, FromArtifact, RegistrySource, VersionLoader};
 
 pub(crate) use models::Served;
+pub(crate) use parameters::Parameters;
 pub(crate) use request_id::RequestId;
 pub(crate) use service::{Defaults, Limits, RenderMetrics, Service};
 pub(crate) use telemetry::trace;
@@ -108,6 +111,21 @@ impl Server {
     /// The routes of all REST protocols, to merge into an application of your own.
     pub fn router(&self) -> Router {
         crate::http::router(self.service.clone())
+    }
+
+    /// The routes of the gRPC front. They do not clash with those of [`router`](Self::router): merged into one router,
+    /// both answer on one port, where the listener speaks HTTP/2.
+    ///
+    /// ```no_run
+    /// # async fn run(server: mlops_serve::server::Server) -> std::io::Result<()> {
+    /// let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+    /// axum::serve(listener, server.router().merge(server.grpc_router())).await
+    /// # }
+    /// ```
+    #[cfg(feature = "grpc")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "grpc")))]
+    pub fn grpc_router(&self) -> Router {
+        crate::grpc::router(&self.service).layer(axum::middleware::from_fn(trace))
     }
 
     /// Answers on `socket` until `shutdown` completes; then turns not ready, takes no new connection, and answers what

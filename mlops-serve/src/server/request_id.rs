@@ -19,10 +19,14 @@ const MAX_LENGTH: usize = 128;
 pub(crate) struct RequestId(pub(crate) Arc<str>);
 
 impl RequestId {
+    pub(crate) fn fresh() -> Self {
+        Self(Uuid::now_v7().to_string().into())
+    }
+
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
         let given = given.filter(|id| !id.is_empty() && id.len() <= MAX_LENGTH);
-        Self(given.map_or_else(|| Uuid::now_v7().to_string().into(), Into::into))
+        given.map_or_else(Self::fresh, |given| Self(given.into()))
     }
 }
 

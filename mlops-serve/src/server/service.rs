@@ -2,14 +2,14 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::HeaderMap;
 use mlops_core::{Error, Instant, ModelName, Request, Response, Result};
+use tokio_util::sync::CancellationToken;
 
 use super::access::{Access, Caller, Peer, Verb};
-use super::models::{Models, Served};
+use super::models::{ModelState, ModelStatus, Models, Served};
 use crate::http::VertexRoutes;
 
 /// The server without its protocols. Clones share it.
@@ -24,7 +24,7 @@ struct Shared {
     limits: Limits,
     render_metrics: Option<RenderMetrics>,
     defaults: Defaults,
-    draining: AtomicBool,
+    draining: CancellationToken,
 }
 
 pub(crate) type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
@@ -57,7 +57,7 @@ impl Service {
         render_metrics: Option<RenderMetrics>,
         defaults: Defaults,
     ) -> Self {
-        let draining = AtomicBool::new(false);
+        let draining = CancellationToken::new();
         Self { shared: Arc::new(Shared { models, access, limits, render_metrics, defaults, draining }) }
     }
 
@@ -116,6 +116,25 @@ impl Service {
         self.shared.defaults.vertex.as_ref()
     }
 
+    /// Every version of every model that the caller may look at; only those that take requests, if so asked.
+    pub(crate) fn index(&self, caller: &Caller, only_ready: bool) -> Result<Vec<ModelStatus>> {
+        self.permit(caller, Verb::Inspect, None)?;
+        let mut index = self.shared.models.index();
+        index.retain(|status| {
+            (!only_ready || status.state == ModelState::Ready)
+                && self.permit(caller, Verb::Inspect, Some(status.name.as_str())).is_ok()
+        });
+        Ok(index)
+    }
+
+    /// Every model that takes requests, each version once, if the caller may look at it.
+    pub(crate) fn all_served(&self, caller: &Caller) -> Result<Vec<Arc<Served>>> {
+        self.permit(caller, Verb::Inspect, None)?;
+        let mut all = self.shared.models.all_served();
+        all.retain(|served| self.permit(caller, Verb::Inspect, Some(served.name().as_str())).is_ok());
+        Ok(all)
+    }
+
     /// Asks the model, for as long as the request has time.
     pub(crate) async fn predict(&self, served: &Served, mut request: Request) -> Result<Response> {
         let now = Instant::now();
@@ -152,12 +171,18 @@ impl Service {
 
     /// Whether requests should come here.
     pub(crate) fn is_ready(&self) -> bool {
-        !self.shared.draining.load(Ordering::Relaxed) && self.shared.models.are_ready()
+        !self.shared.draining.is_cancelled() && self.shared.models.are_ready()
     }
 
     /// From now on requests should go elsewhere. What comes nevertheless is answered.
     pub(crate) fn drain(&self) {
-        self.shared.draining.store(true, Ordering::Relaxed);
+        self.shared.draining.cancel();
+    }
+
+    /// Completes when requests should go elsewhere.
+    #[cfg(feature = "grpc")]
+    pub(crate) async fn drained(&self) {
+        self.shared.draining.cancelled().await;
     }
 }
 
@@ -167,7 +192,7 @@ impl fmt::Debug for Service {
             .field("models", &self.shared.models)
             .field("access", &self.shared.access)
             .field("limits", &self.shared.limits)
-            .field("draining", &self.shared.draining)
+            .field("draining", &self.shared.draining.is_cancelled())
             .finish_non_exhaustive()
     }
 }

@@ -13,7 +13,7 @@ use super::records::Records;
 use super::split::Split;
 use crate::http::json;
 use crate::http::nested::{Columns, Instances};
-use crate::http::parameters::Parameters;
+use crate::server::Parameters;
 
 /// How a body is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

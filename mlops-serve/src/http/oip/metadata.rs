@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::IntoResponse;
-use mlops_core::{DType, Dimension, Signature, TensorSpec};
+use mlops_core::{DType, Signature, TensorSpec};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -12,11 +12,8 @@ use crate::http::Answer;
 use crate::http::inbound::Inbound;
 use crate::http::openapi::schemas::{Datatype, Failure};
 use crate::http::path::ModelPath;
-use crate::server::Service;
 use crate::server::access::Verb;
-
-/// How this server is called among the platforms of models.
-const PLATFORM: &str = "mlops";
+use crate::server::{Service, wire};
 
 pub(super) async fn metadata(State(service): State<Service>, path: ModelPath, inbound: Inbound) -> Answer {
     let served = service.served(&inbound.caller, Verb::Inspect, &path.model, path.version.as_deref())?;
@@ -78,12 +75,12 @@ impl<'a> Metadata<'a> {
             let tensor = |spec: &'a TensorSpec| TensorMetadata {
                 name: spec.name(),
                 datatype: spec.dtype(),
-                shape: spec.shape().iter().map(length).collect(),
+                shape: wire::shape(spec),
             };
             specs.iter().map(tensor).collect()
         };
         let (inputs, outputs) = (tensors(signature.inputs()), tensors(signature.outputs()));
-        Self { name, versions, platform: PLATFORM, inputs, outputs }
+        Self { name, versions, platform: wire::NAME, inputs, outputs }
     }
 }
 
@@ -119,20 +116,12 @@ impl<'a> Config<'a> {
                     DType::Bytes => "TYPE_STRING".to_owned(),
                     dtype => format!("TYPE_{dtype}"),
                 },
-                dims: spec.shape().iter().map(length).collect(),
+                dims: wire::shape(spec),
                 optional: spec.is_optional(),
             };
             specs.iter().map(tensor).collect()
         };
         let (input, output) = (tensors(signature.inputs()), tensors(signature.outputs()));
-        Self { name, platform: PLATFORM, backend: PLATFORM, max_batch_size: 0, input, output }
-    }
-}
-
-/// -1 stands for any length.
-fn length(dimension: &Dimension) -> i64 {
-    match dimension {
-        Dimension::Fixed(length) => i64::try_from(*length).unwrap_or(i64::MAX),
-        Dimension::Batch | Dimension::Free => -1,
+        Self { name, platform: wire::NAME, backend: wire::NAME, max_batch_size: 0, input, output }
     }
 }

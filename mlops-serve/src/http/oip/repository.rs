@@ -11,8 +11,7 @@ use utoipa::ToSchema;
 use crate::http::inbound::Inbound;
 use crate::http::path::ModelPath;
 use crate::http::{Answer, body, json};
-use crate::server::access::Verb;
-use crate::server::{ModelState, Service};
+use crate::server::{Service, wire};
 
 #[derive(Deserialize, Default, ToSchema)]
 pub(super) struct IndexRequest {
@@ -51,19 +50,11 @@ pub(super) async fn index(
     let body = body::read(&headers, body, service.limits()).await?;
     let request: IndexRequest =
         if body.is_empty() { IndexRequest::default() } else { json::object(&body, "index request")? };
-    service.permit(&inbound.caller, Verb::Inspect, None)?;
-    let entries = service
-        .models()
-        .index()
+    let entries: Vec<IndexEntry> = service
+        .index(&inbound.caller, request.ready)?
         .into_iter()
-        .filter(|status| !request.ready || status.state == ModelState::Ready)
-        .filter(|status| service.permit(&inbound.caller, Verb::Inspect, Some(status.name.as_str())).is_ok())
         .map(|status| {
-            let (state, reason) = match status.state {
-                ModelState::Ready => ("READY", String::new()),
-                ModelState::Loading => ("LOADING", String::new()),
-                ModelState::Unavailable(reason) => ("UNAVAILABLE", reason),
-            };
+            let (state, reason) = wire::state(status.state);
             let version = status.version.map(|version| version.to_string());
             IndexEntry { name: status.name.to_string(), version, state, reason }
         })

@@ -1,13 +1,13 @@
 //! The body of an inference request.
 
 use bytes::Bytes;
-use mlops_core::{Error, Result, Signature, TensorSpec, Tensors};
+use mlops_core::{Result, Signature, TensorSpec, Tensors};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::binary;
 use crate::http::json;
-use crate::http::parameters::Parameters;
+use crate::server::{Parameters, wire};
 
 /// How a body is called in errors.
 const WHAT: &str = "inference request";
@@ -89,27 +89,17 @@ impl<I> Json<I> {
 impl RequestedOutputs {
     /// What to answer with: those that are named, in their order, or all of the model's.
     pub(super) fn resolve(self, signature: &Signature) -> Result<Vec<WantedOutput>> {
-        let known = || signature.outputs().iter().map(TensorSpec::name);
         if self.named.is_empty() {
-            return Ok(known()
+            let known = signature.outputs().iter().map(TensorSpec::name);
+            return Ok(known
                 .map(|name| WantedOutput { name: name.to_owned(), binary: self.binary })
                 .collect());
         }
-        let mut wanted: Vec<WantedOutput> =
-            Vec::with_capacity(self.named.len().min(signature.outputs().len()));
-        for RequestedOutput { name, parameters } in self.named {
-            if !known().any(|known| known == name) {
-                let known = known().collect::<Vec<_>>().join("`, `");
-                let name = name.escape_debug();
-                return Err(Error::invalid_input(format!(
-                    "there is no output `{name}`; there are `{known}`"
-                )));
-            }
-            if wanted.iter().any(|other| other.name == name) {
-                return Err(Error::invalid_input(format!("output `{name}` is asked for twice")));
-            }
-            wanted.push(WantedOutput { name, binary: parameters.binary_data.unwrap_or(self.binary) });
-        }
-        Ok(wanted)
+        wire::check_wanted(self.named.iter().map(|output| output.name.as_str()), signature)?;
+        let wanted = self.named.into_iter().map(|RequestedOutput { name, parameters }| WantedOutput {
+            name,
+            binary: parameters.binary_data.unwrap_or(self.binary),
+        });
+        Ok(wanted.collect())
     }
 }

@@ -13,14 +13,8 @@ use crate::server::access::Verb;
 use crate::server::{Served, Service, Tally};
 
 pub(super) async fn of_all(State(service): State<Service>, inbound: Inbound) -> Answer {
-    service.permit(&inbound.caller, Verb::Inspect, None)?;
-    let served = service.models().all_served();
-    let may = |served: &&_| {
-        let served: &Served = served;
-        service.permit(&inbound.caller, Verb::Inspect, Some(served.name().as_str())).is_ok()
-    };
-    let served = served.iter().map(|served| &**served).filter(may);
-    Ok(Json(ModelStatistics { model_stats: served.map(Entry::new).collect() }).into_response())
+    let model_stats = service.all_served(&inbound.caller)?.iter().map(|served| Entry::new(served)).collect();
+    Ok(Json(ModelStatistics { model_stats }).into_response())
 }
 
 pub(super) async fn of_model(State(service): State<Service>, path: ModelPath, inbound: Inbound) -> Answer {

@@ -13,7 +13,7 @@ use utoipa::openapi::{
     ComponentsBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Paths, RefOr, Schema, Type,
 };
 
-use super::parameters::{ROUTING_KEY_HEADER, TIMEOUT_HEADER};
+use crate::server::parameters::{ROUTING_KEY_HEADER, TIMEOUT_HEADER};
 
 pub(super) use operation::{Body, Operation};
 

@@ -8,7 +8,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Vis
 
 use crate::http::json;
 use crate::http::nested::{Columns, Instances};
-use crate::http::parameters::Parameters;
+use crate::server::Parameters;
 
 /// The name of the only signature that a model here has; callers may leave it out.
 pub(super) const SIGNATURE: &str = "serving_default";

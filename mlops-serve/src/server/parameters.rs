@@ -1,4 +1,4 @@
-//! What a caller says beside the tensors.
+//! What a caller says beside the tensors, in whatever protocol.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 /// The parameters of a request; the [module of the fronts](crate::http) lists those that mean something.
 #[derive(Deserialize, Default)]
-pub(super) struct Parameters(BTreeMap<String, Value>);
+pub(crate) struct Parameters(BTreeMap<String, Value>);
 
 const ROUTING_KEY: &str = "routing_key";
 const ATTRIBUTE_PREFIX: &str = "attribute.";
@@ -21,13 +21,13 @@ const PRIORITY: &str = "priority";
 const BINARY_OUTPUT: &str = "binary_data_output";
 
 /// The header for the routing key, in protocols whose clients put no parameters into the body.
-pub(super) const ROUTING_KEY_HEADER: &str = "x-routing-key";
+pub(crate) const ROUTING_KEY_HEADER: &str = "x-routing-key";
 /// The header for the time the answer may take, in milliseconds.
-pub(super) const TIMEOUT_HEADER: &str = "x-request-timeout-ms";
+pub(crate) const TIMEOUT_HEADER: &str = "x-request-timeout-ms";
 
 impl Parameters {
     /// Takes from the headers what the body does not say.
-    pub(super) fn or_headers(mut self, headers: &HeaderMap) -> Result<Self> {
+    pub(crate) fn or_headers(mut self, headers: &HeaderMap) -> Result<Self> {
         if let Some(key) = text_header(headers, ROUTING_KEY_HEADER)? {
             self.0.entry(ROUTING_KEY.to_owned()).or_insert_with(|| key.into());
         }
@@ -42,7 +42,7 @@ impl Parameters {
     }
 
     /// The request of these inputs, which came in at `arrived`.
-    pub(super) fn request(
+    pub(crate) fn request(
         &self,
         inputs: Tensors,
         id: impl Into<Arc<str>>,
@@ -58,7 +58,7 @@ impl Parameters {
         Ok(request)
     }
 
-    fn routing_context(&self) -> Result<RoutingContext> {
+    pub(crate) fn routing_context(&self) -> Result<RoutingContext> {
         let mut context = RoutingContext::new();
         for (name, value) in &self.0 {
             if name == ROUTING_KEY {
@@ -71,7 +71,7 @@ impl Parameters {
     }
 
     /// How long the answer may take, from the arrival of the request.
-    fn timeout(&self) -> Result<Option<Duration>> {
+    pub(crate) fn timeout(&self) -> Result<Option<Duration>> {
         let in_units = |name, per_second: f64, expected| {
             self.0.get(name).map(|value| {
                 let seconds = value.as_f64().map(|number| number / per_second);
@@ -87,7 +87,7 @@ impl Parameters {
 
     /// The priority of the house, where greater is more urgent, from that of the protocol, where 1 is most urgent and
     /// 0 says nothing.
-    fn priority(&self) -> Result<i32> {
+    pub(crate) fn priority(&self) -> Result<i32> {
         let Some(value) = self.0.get(PRIORITY) else { return Ok(0) };
         let level =
             value.as_u64().ok_or_else(|| wrong(PRIORITY, value, "a whole number, 1 the most urgent"))?;
@@ -99,9 +99,15 @@ impl Parameters {
     }
 
     /// Whether outputs go out as bytes where nothing else is said of them.
-    pub(super) fn binary_output(&self) -> Result<bool> {
+    pub(crate) fn binary_output(&self) -> Result<bool> {
         let Some(value) = self.0.get(BINARY_OUTPUT) else { return Ok(false) };
         value.as_bool().ok_or_else(|| wrong(BINARY_OUTPUT, value, "a boolean"))
+    }
+}
+
+impl FromIterator<(String, Value)> for Parameters {
+    fn from_iter<I: IntoIterator<Item = (String, Value)>>(entries: I) -> Self {
+        Self(entries.into_iter().collect())
     }
 }
 
