@@ -2,6 +2,7 @@
 #![allow(unsafe_code, clippy::unwrap_used, clippy::print_stdout)] // an allocator that counts
 
 #[path = "support/allocations.rs"]
+#[allow(dead_code)] // shared
 mod allocations;
 #[path = "support/scoring.rs"]
 mod support;

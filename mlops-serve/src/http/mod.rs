@@ -66,11 +66,11 @@
 //! | `GET /openapi.json` | all these routes as an [OpenAPI](https://spec.openapis.org/oas/v3.1.0) document |
 //!
 //! # Faults
-//! They are answered in the protocol's form, `{"error": "..."}` (MLflow's has `error_code` and `message`): 400 for wrong input, 401 and 403 for callers who are
-//! unknown or may not, 404 for what is not there, 405 for a wrong
-//! method, 408 for a body that comes too slowly, 413 for one above the limit, 429
-//! and 503 (with `Retry-After`) for overload, 504 for a missed deadline, and 500 for failures of the model, whose inner
-//! details go to the log and not to the caller.
+//! They are answered in the protocol's form, `{"error": "..."}`; MLflow's is `{"error_code": "...", "message": "..."}`.
+//! 400 is for wrong input, 401 and 403 for callers who are unknown or may not, 404 for what is not there, 405 for a wrong
+//! method, 408 for a body that comes too slowly, 413 for one above the limit, 415 for one of an unknown type, 429 and 503
+//! (with `Retry-After`) for overload, 504 for a missed deadline, and 500 for failures of the model, whose inner details
+//! go to the log and not to the caller.
 
 mod body;
 mod failure;
@@ -89,6 +89,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use utoipa::openapi::HttpMethod;
 
 use crate::server::Service;
 
@@ -102,16 +103,13 @@ pub use predict::VertexRoutes;
 /// What a handler gives.
 type Answer = Result<Response, Failure>;
 
-/// Where the description of all routes is.
-const OPENAPI: &str = "/openapi.json";
-
 /// The routes, to merge into an application: paths that are not theirs are its own to answer.
 pub(crate) fn router(service: Service) -> Router {
     let routes = match service.vertex() {
         Some(vertex) => vertex.add_to(own_routes()),
         None => own_routes(),
     };
-    routes.into_router(OPENAPI).layer(axum::middleware::from_fn(crate::server::trace)).with_state(service)
+    routes.into_router().layer(axum::middleware::from_fn(crate::server::trace)).with_state(service)
 }
 
 /// The routes as an application of their own.
@@ -132,6 +130,7 @@ fn own_routes() -> Routes {
         .merge(invocations::routes())
         .merge(health::routes())
         .get("/metrics", metrics, operation)
+        .documented(HttpMethod::Get, openapi::PATH, openapi::operation())
 }
 
 async fn metrics(State(service): State<Service>, inbound: Inbound) -> Answer {
@@ -141,5 +140,6 @@ async fn metrics(State(service): State<Service>, inbound: Inbound) -> Answer {
 
 async fn not_found(request: Request) -> Failure {
     let path: String = request.uri().path().chars().take(128).collect();
-    Failure::new(StatusCode::NOT_FOUND, format!("nothing is at {path}; {OPENAPI} lists what is here"))
+    let what = format!("nothing is at {path}; {} lists what is here", openapi::PATH);
+    Failure::new(StatusCode::NOT_FOUND, what)
 }

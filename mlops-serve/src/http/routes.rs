@@ -62,20 +62,19 @@ impl Routes {
         self
     }
 
-    /// Whether requests of that path come here, whatever their method: the documented path that takes them.
+    /// The documented path that requests of that path come to, whatever their method, and its operations.
     pub(super) fn taking(&self, path: &str) -> Option<(&str, &PathItem)> {
         let mut taking = self.paths.paths.iter().filter(|(template, _)| takes(template, path));
         taking.next().map(|(template, item)| (template.as_str(), item))
     }
 
-    /// The router, with the document at that path. It answers wrong methods of its own paths, and leaves all other paths
+    /// The router, and the document at its place. It answers wrong methods of its own paths, and leaves all other paths
     /// to the application around it.
-    pub(super) fn into_router(mut self, document: &str) -> Router<Service> {
-        self = self.documented(HttpMethod::Get, document, openapi::operation());
+    pub(super) fn into_router(self) -> Router<Service> {
         // The keys of the document are text, so it is JSON.
-        let json = Bytes::from(openapi::document(self.paths, self.schemas).to_json().unwrap_or_default());
-        let answer = async move || ([(header::CONTENT_TYPE, "application/json")], json.clone());
-        self.router.route(document, get(answer)).method_not_allowed_fallback(method_not_allowed)
+        let document = Bytes::from(openapi::document(self.paths, self.schemas).to_json().unwrap_or_default());
+        let answer = async move || ([(header::CONTENT_TYPE, "application/json")], document.clone());
+        self.router.route(openapi::PATH, get(answer)).method_not_allowed_fallback(method_not_allowed)
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderValue};
 use mlops_core::{Error, Instant, Request, Result, RoutingContext, Tensors};
 use serde::Deserialize;
 use serde_json::Value;
@@ -20,6 +20,9 @@ const TIMEOUT_MS: &str = "timeout_ms";
 const PRIORITY: &str = "priority";
 const BINARY_OUTPUT: &str = "binary_data_output";
 
+/// More are no targeting but a mistake, or an attack: routers look through them one by one.
+const MAX_ATTRIBUTES: usize = 64;
+
 /// The header for the routing key, in protocols whose clients put no parameters into the body.
 pub(crate) const ROUTING_KEY_HEADER: &str = "x-routing-key";
 /// The header for the time the answer may take, in milliseconds.
@@ -28,12 +31,15 @@ pub(crate) const TIMEOUT_HEADER: &str = "x-request-timeout-ms";
 impl Parameters {
     /// Takes from the headers what the body does not say.
     pub(crate) fn or_headers(mut self, headers: &HeaderMap) -> Result<Self> {
-        if let Some(key) = text_header(headers, ROUTING_KEY_HEADER)? {
+        if let Some(value) = headers.get(ROUTING_KEY_HEADER) {
+            let key = value.to_str().map_err(|_| wrong_header(ROUTING_KEY_HEADER, value, "ASCII text"))?;
             self.0.entry(ROUTING_KEY.to_owned()).or_insert_with(|| key.into());
         }
-        if let Some(text) = text_header(headers, TIMEOUT_HEADER)? {
-            let milliseconds: Option<f64> = text.parse().ok().filter(|number: &f64| number.is_finite());
-            let milliseconds = milliseconds.ok_or_else(|| wrong_header(TIMEOUT_HEADER, text))?;
+        if let Some(value) = headers.get(TIMEOUT_HEADER) {
+            let text = value.to_str().ok();
+            let number = text.and_then(|text| text.parse().ok()).filter(|number: &f64| number.is_finite());
+            let milliseconds =
+                number.ok_or_else(|| wrong_header(TIMEOUT_HEADER, value, "a number of milliseconds"))?;
             if !self.0.contains_key(TIMEOUT) {
                 self.0.entry(TIMEOUT_MS.to_owned()).or_insert_with(|| milliseconds.into());
             }
@@ -64,6 +70,10 @@ impl Parameters {
             if name == ROUTING_KEY {
                 context = context.with_key(text(name, value)?);
             } else if let Some(attribute) = name.strip_prefix(ATTRIBUTE_PREFIX) {
+                if context.attributes().len() == MAX_ATTRIBUTES {
+                    let what = format!("a request may have at most {MAX_ATTRIBUTES} attributes");
+                    return Err(Error::invalid_input(what));
+                }
                 context = context.with_attribute(attribute, text(name, value)?);
             }
         }
@@ -119,14 +129,8 @@ fn text(name: &str, value: &Value) -> Result<String> {
     }
 }
 
-fn text_header<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>> {
-    let value = headers.get(name).map(|value| value.to_str().map_err(|_| wrong_header(name, "no text")));
-    value.transpose()
-}
-
-fn wrong_header(name: &str, value: &str) -> Error {
-    let expected = if name == TIMEOUT_HEADER { "a number of milliseconds" } else { "text" };
-    let shown: String = value.chars().take(80).collect();
+fn wrong_header(name: &str, value: &HeaderValue, expected: &str) -> Error {
+    let shown: String = String::from_utf8_lossy(value.as_bytes()).chars().take(80).collect();
     Error::invalid_input(format!("header `{name}` is {shown:?}; expected {expected}"))
 }
 
@@ -137,6 +141,8 @@ fn wrong(name: &str, value: &Value, expected: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderName;
+
     use super::*;
 
     #[test]
@@ -148,5 +154,40 @@ mod tests {
         assert!(priority(1) > priority(2) && priority(2) > priority(u64::MAX));
         assert!(priority(u64::MAX) > priority(0));
         assert_eq!(priority(0), Parameters::default().priority().unwrap());
+    }
+
+    #[test]
+    fn attributes_are_bounded() {
+        let context = |count: usize| {
+            let attribute = |index| (format!("{ATTRIBUTE_PREFIX}{index}"), Value::from(index));
+            Parameters((0..count).map(attribute).collect()).routing_context()
+        };
+        assert_eq!(context(MAX_ATTRIBUTES).unwrap().attributes().len(), MAX_ATTRIBUTES);
+        assert!(matches!(context(MAX_ATTRIBUTES + 1), Err(Error::InvalidInput(_))));
+    }
+
+    #[test]
+    fn headers_say_what_the_body_does_not() {
+        let headers = |pairs: &[(&'static str, &'static str)]| {
+            let pairs = pairs
+                .iter()
+                .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+            pairs.collect::<HeaderMap>()
+        };
+        let both = headers(&[(ROUTING_KEY_HEADER, "header"), (TIMEOUT_HEADER, "1.5")]);
+        let from_headers = Parameters::default().or_headers(&both).unwrap();
+        assert_eq!(from_headers.routing_context().unwrap().key(), Some("header"));
+        assert_eq!(from_headers.timeout().unwrap(), Some(Duration::from_micros(1500)));
+
+        let body = [(ROUTING_KEY, Value::from("body")), (TIMEOUT, Value::from(7))];
+        let body = Parameters(body.map(|(name, value)| (name.to_owned(), value)).into());
+        let from_body = body.or_headers(&both).unwrap();
+        assert_eq!(from_body.routing_context().unwrap().key(), Some("body"));
+        assert_eq!(from_body.timeout().unwrap(), Some(Duration::from_micros(7)));
+
+        for wrong in ["", "soon", "inf", "NaN", "1e999"] {
+            let wrong = headers(&[(TIMEOUT_HEADER, wrong)]);
+            assert!(Parameters::default().or_headers(&wrong).is_err());
+        }
     }
 }

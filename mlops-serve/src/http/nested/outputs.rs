@@ -218,3 +218,101 @@ impl Serialize for ByteString<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use mlops_core::{Dimension, TensorSpec};
+    use proptest::prelude::*;
+    use serde_json::{Value, json as value};
+
+    use super::super::{Columns, Instances};
+    use super::*;
+    use crate::http::json;
+
+    fn signature(tensors: &Tensors) -> Signature {
+        let free = |shape: &[usize]| vec![Dimension::Free; shape.len()];
+        let spec =
+            |(name, tensor): (&str, &Tensor)| TensorSpec::new(name, tensor.dtype(), free(tensor.shape()));
+        let specs: Vec<TensorSpec> = tensors.iter().map(spec).collect();
+        Signature::new(specs.clone(), specs).unwrap()
+    }
+
+    fn by_row(tensors: &Tensors) -> Result<Value> {
+        let signature = signature(tensors);
+        Ok(serde_json::to_value(Outputs::new(&signature, tensors)?.by_row()?).unwrap())
+    }
+
+    fn by_column(tensors: &Tensors) -> Result<Value> {
+        let signature = signature(tensors);
+        Ok(serde_json::to_value(Outputs::new(&signature, tensors)?.by_column()).unwrap())
+    }
+
+    #[test]
+    fn every_shape_is_nested_as_deep_as_it_is() {
+        let bytes = |shape: &[usize], count: u8| {
+            Tensors::new().with("y", Tensor::from_vec(shape, (0..count).collect()).unwrap())
+        };
+        for (tensors, expected) in [
+            (bytes(&[], 1), value!(0)),
+            (bytes(&[2], 2), value!([0, 1])),
+            (bytes(&[1, 2, 2], 4), value!([[[0, 1], [2, 3]]])),
+            (bytes(&[2, 0], 0), value!([[], []])),
+            (bytes(&[0, 2], 0), value!([])),
+        ] {
+            assert_eq!(by_row(&tensors).unwrap(), expected);
+            assert_eq!(by_column(&tensors).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn several_outputs_are_objects() {
+        let halves = vec![f16::from_f32(0.5), f16::from_f32(1.0)];
+        let tensors = Tensors::new()
+            .with("a", Tensor::from_vec(&[2, 1], vec![true, false]).unwrap())
+            .with("b", halves)
+            .with("c_bytes", Tensor::from_byte_strings(&[2], ["x", "y"]).unwrap());
+        let b64 = |text: &str| value!({"b64": text});
+        let expected = value!([
+            {"a": [true], "b": 0.5, "c_bytes": b64("eA==")}, {"a": [false], "b": 1.0, "c_bytes": b64("eQ==")},
+        ]);
+        assert_eq!(by_row(&tensors).unwrap(), expected);
+        let expected =
+            value!({"a": [[true], [false]], "b": [0.5, 1.0], "c_bytes": [b64("eA=="), b64("eQ==")]});
+        assert_eq!(by_column(&tensors).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_does_not_come_in_rows_or_is_no_json_is_refused() {
+        let uneven = Tensors::new().with("a", vec![1_u8, 2]).with("b", vec![1_u8]);
+        let error = by_row(&uneven).unwrap_err().to_string();
+        assert!(error.contains("the outputs `a`, `b` do not come in as many rows each"), "{error}");
+        assert!(by_column(&uneven).is_ok());
+        let nan = Tensors::new().with("a", vec![f32::NAN]);
+        assert!(matches!(by_column(&nan), Err(Error::Unsupported { .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(
+            rows in 1..4_usize, columns in 1..4_usize,
+            numbers in prop::collection::vec(any::<i64>(), 16), strings in prop::collection::vec(any::<Vec<u8>>(), 4),
+            floats in prop::collection::vec(prop::num::f32::NORMAL | prop::num::f32::SUBNORMAL, 16),
+        ) {
+            let count = rows * columns;
+            let numbers = Tensor::from_vec(&[rows, columns], numbers[..count].to_vec()).unwrap();
+            let floats = Tensor::from_vec(&[rows, columns], floats[..count].to_vec()).unwrap();
+            let strings = Tensor::from_byte_strings(&[rows], &strings[..rows]).unwrap();
+            for tensors in [
+                Tensors::new().with("x", floats.clone()),
+                Tensors::new().with("x", strings.clone()),
+                Tensors::new().with("x", numbers).with("y", floats).with("z_bytes", strings),
+            ] {
+                let signature = signature(&tensors);
+                let rows = by_row(&tensors).unwrap().to_string();
+                let columns = by_column(&tensors).unwrap().to_string();
+                prop_assert_eq!(&json::read(rows.as_bytes(), Instances(&signature), "").unwrap(), &tensors);
+                prop_assert_eq!(&json::read(columns.as_bytes(), Columns(&signature), "").unwrap(), &tensors);
+            }
+        }
+    }
+}

@@ -17,6 +17,9 @@ use crate::server::parameters::{ROUTING_KEY_HEADER, TIMEOUT_HEADER};
 
 pub(super) use operation::{Body, Operation};
 
+/// Where the document is.
+pub(super) const PATH: &str = "/openapi.json";
+
 /// The name of the security scheme.
 const BEARER: &str = "bearer";
 

@@ -6,14 +6,14 @@ use axum::body::Body as HttpBody;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use mlops_core::{Error, Result};
-use utoipa::openapi::{HttpMethod, PathItem};
+use utoipa::openapi::PathItem;
 
 use super::{PREDICT_VERB, operation, predict};
 use crate::http::health;
 use crate::http::inbound::Inbound;
-use crate::http::openapi::{self, PREDICT};
+use crate::http::openapi::PREDICT;
 use crate::http::routes::Routes;
-use crate::http::{Answer, OPENAPI, own_routes};
+use crate::http::{Answer, own_routes};
 use crate::server::access::Verb;
 use crate::server::{RequestId, Service};
 
@@ -59,7 +59,7 @@ impl VertexRoutes {
             http_port: DEFAULT_PORT,
             storage_uri: None,
         };
-        let own = own_routes().documented(HttpMethod::Get, OPENAPI, openapi::operation());
+        let own = own_routes();
         check_path(&routes.predict)?;
         check_path(&routes.health)?;
         check_free(&own, &routes.predict, |template, _| template.ends_with(&format!(":{PREDICT_VERB}")))?;
@@ -219,10 +219,10 @@ mod tests {
     fn paths_that_are_none_or_taken_are_refused_and_never_panic() {
         for good in ["/", "/predict", "/a/b:predict", "/v1/models/fraud:predict"] {
             let routes = VertexRoutes::new(good, "/ping").unwrap();
-            let _ = routes.add_to(own_routes()).into_router(OPENAPI);
+            let _ = routes.add_to(own_routes()).into_router();
         }
         let same = VertexRoutes::new("/vertex", "/vertex").unwrap();
-        let _ = same.add_to(own_routes()).into_router(OPENAPI);
+        let _ = same.add_to(own_routes()).into_router();
         for bad in
             ["", "predict", "/{model}", "/*all", "/a/:b", "/a//b", "/a/", "/../a", "/a b", "/a?b", "/é"]
         {
