@@ -15,7 +15,10 @@ use axum::routing::get;
 use axum::{Json, Router};
 use mlops_core::metrics::MetricsObserver;
 use mlops_core::{Model, ModelExt, ModelName, Request, Tensor, Tensors};
-use mlops_serve::engine::{Device, onnx::{OnnxEngine, OnnxOptions}};
+use mlops_serve::engine::{
+    Device,
+    onnx::{OnnxEngine, OnnxOptions},
+};
 use mlops_serve::server::{Server, termination};
 use mlops_serve::{Batching, EngineExt, ServeExt};
 use serde_json::{Value, json};

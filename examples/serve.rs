@@ -145,7 +145,8 @@ impl Options {
 
     /// What is given, and what is written in the file where nothing is given.
     fn or(self, written: Self) -> Self {
-        let one_of = |given: Vec<String>, written: Vec<String>| if given.is_empty() { written } else { given };
+        let one_of =
+            |given: Vec<String>, written: Vec<String>| if given.is_empty() { written } else { given };
         Self {
             config: self.config,
             http: self.http.or(written.http),
@@ -181,9 +182,14 @@ impl Options {
             models.load(&name).await?;
         }
         let Some(folder) = &self.registry else {
-            if self.model.is_empty() { return Ok(None) } else { return Err("`--model` needs a `--registry`".into()) };
+            if self.model.is_empty() {
+                return Ok(None);
+            } else {
+                return Err("`--model` needs a `--registry`".into());
+            };
         };
-        let registry = ObjectStoreRegistry::local(folder).await?.with_poll_interval(Duration::from_millis(500));
+        let registry =
+            ObjectStoreRegistry::local(folder).await?.with_poll_interval(Duration::from_millis(500));
         let mut source = RegistrySource::new(registry, loader);
         for model in &self.model {
             source = source.with_model(ModelRef::from_str(model)?);

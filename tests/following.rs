@@ -69,8 +69,10 @@ impl World {
 
     /// Which version answers.
     async fn version(&self) -> String {
-        let input = json!([{"name": "input", "shape": [1, 8], "datatype": "FP32", "data": [0, 1, 2, 3, 4, 5, 6, 7]}]);
-        let request = self.client.post(format!("{}/v2/models/scores/infer", self.url)).json(&json!({"inputs": input}));
+        let input =
+            json!([{"name": "input", "shape": [1, 8], "datatype": "FP32", "data": [0, 1, 2, 3, 4, 5, 6, 7]}]);
+        let request =
+            self.client.post(format!("{}/v2/models/scores/infer", self.url)).json(&json!({"inputs": input}));
         let response = request.send().await.unwrap();
         let status = response.status();
         let answer: Value = response.json().await.unwrap();
@@ -114,7 +116,10 @@ async fn a_moved_alias_swaps_the_model_and_no_request_fails() {
     }
     done.store(true, Ordering::SeqCst);
     caller.await.unwrap();
-    println!("the slowest of 10 swaps took {slowest:?}; {} requests were answered meanwhile", calls.load(Ordering::SeqCst));
+    println!(
+        "the slowest of 10 swaps took {slowest:?}; {} requests were answered meanwhile",
+        calls.load(Ordering::SeqCst)
+    );
 }
 
 #[tokio::test]
