@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
-use mlops_fuzz::load_and_run;
+use mlops_fuzz::onnx::load_and_run;
 use mlops_fuzz::tree::{Random, encode, mutate, parse};
 
 fuzz_target!(|file: &[u8]| load_and_run(file));

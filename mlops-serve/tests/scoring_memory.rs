@@ -2,7 +2,6 @@
 #![allow(unsafe_code, clippy::unwrap_used, clippy::print_stdout)] // an allocator that counts
 
 #[path = "support/allocations.rs"]
-#[allow(dead_code)] // shared
 mod allocations;
 #[path = "support/scoring.rs"]
 mod support;

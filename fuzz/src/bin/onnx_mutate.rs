@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use mlops_fuzz::load_and_run;
+use mlops_fuzz::onnx::load_and_run;
 use mlops_fuzz::tree::{Field, Random, Value, encode, mutate, parse};
 
 /// A file that takes longer than this is reported.

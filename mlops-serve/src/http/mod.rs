@@ -109,7 +109,7 @@ pub(crate) fn router(service: Service) -> Router {
         Some(vertex) => vertex.add_to(own_routes()),
         None => own_routes(),
     };
-    routes.into_router().layer(axum::middleware::from_fn(crate::server::trace)).with_state(service)
+    routes.into_router().layer(crate::server::Trace).with_state(service)
 }
 
 /// The routes as an application of their own.

@@ -48,7 +48,7 @@ pub(crate) use models::Served;
 pub(crate) use parameters::Parameters;
 pub(crate) use request_id::RequestId;
 pub(crate) use service::{Defaults, Limits, RenderMetrics, Service};
-pub(crate) use telemetry::trace;
+pub(crate) use telemetry::Trace;
 
 use crate::http::VertexRoutes;
 use access::Access;
@@ -125,7 +125,7 @@ impl Server {
     #[cfg(feature = "grpc")]
     #[cfg_attr(docsrs, doc(cfg(feature = "grpc")))]
     pub fn grpc_router(&self) -> Router {
-        crate::grpc::router(&self.service).layer(axum::middleware::from_fn(trace))
+        crate::grpc::router(&self.service).layer(Trace)
     }
 
     /// Answers on `socket` until `shutdown` completes; then turns not ready, takes no new connection, and answers what

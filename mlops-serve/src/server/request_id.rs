@@ -20,7 +20,9 @@ pub(crate) struct RequestId(pub(crate) Arc<str>);
 
 impl RequestId {
     pub(crate) fn fresh() -> Self {
-        Self(Uuid::now_v7().to_string().into())
+        let mut text = Uuid::encode_buffer();
+        let text: &str = Uuid::now_v7().hyphenated().encode_lower(&mut text);
+        Self(text.into())
     }
 
     pub(crate) fn of(headers: &HeaderMap) -> Self {

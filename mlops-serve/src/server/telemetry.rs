@@ -1,38 +1,87 @@
 //! Each request in the host's traces and logs.
 
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
 use axum::extract::{MatchedPath, Request};
 use axum::http::HeaderValue;
-use axum::middleware::Next;
 use axum::response::Response;
-use tracing::Instrument;
+use pin_project_lite::pin_project;
+use tower::{Layer, Service};
 use tracing::field::Empty;
+use tracing::instrument::{Instrument, Instrumented};
 
 use super::request_id::{REQUEST_ID, RequestId};
 
-/// Runs a request in a span of its own, and tells the caller how it is known in the logs.
+/// Runs each request in a span of its own, and tells the caller how it is known in the logs.
 ///
 /// The fields are those of OpenTelemetry's [semantic conventions for HTTP
 /// servers](https://opentelemetry.io/docs/specs/semconv/http/http-spans/).
-pub(crate) async fn trace(mut request: Request, next: Next) -> Response {
-    let id = RequestId::of(request.headers());
-    let span = tracing::info_span!(
-        "request",
-        otel.kind = "server",
-        http.request.method = %request.method(),
-        http.route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str),
-        http.response.status_code = Empty,
-        request_id = &*id.0,
-    );
-    #[cfg(feature = "otel")]
-    if !span.is_disabled() {
-        super::propagation::accept(request.headers(), &span);
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Trace;
+
+/// A service whose requests are [traced](Trace).
+#[derive(Debug, Clone)]
+pub(crate) struct Traced<S>(S);
+
+impl<S> Layer<S> for Trace {
+    type Service = Traced<S>;
+
+    fn layer(&self, service: S) -> Traced<S> {
+        Traced(service)
     }
-    let header = HeaderValue::from_str(&id.0).ok();
-    request.extensions_mut().insert(id);
-    let mut response = next.run(request).instrument(span.clone()).await;
-    span.record("http.response.status_code", response.status().as_u16());
-    if let Some(id) = header {
-        response.headers_mut().insert(REQUEST_ID, id);
+}
+
+impl<S: Service<Request, Response = Response>> Service<Request> for Traced<S> {
+    type Response = Response;
+    type Error = S::Error;
+    type Future = Answer<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(context)
     }
-    response
+
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        let id = RequestId::of(request.headers());
+        let span = tracing::info_span!(
+            "request",
+            otel.kind = "server",
+            http.request.method = %request.method(),
+            http.route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str),
+            http.response.status_code = Empty,
+            request_id = &*id.0,
+        );
+        #[cfg(feature = "otel")]
+        if !span.is_disabled() {
+            super::propagation::accept(request.headers(), &span);
+        }
+        let header = HeaderValue::from_str(&id.0).ok();
+        request.extensions_mut().insert(id);
+        Answer { inner: self.0.call(request).instrument(span), id: header }
+    }
+}
+
+pin_project! {
+    /// The answer to a [traced](Trace) request, on its way.
+    pub(crate) struct Answer<F> {
+        #[pin]
+        inner: Instrumented<F>,
+        id: Option<HeaderValue>,
+    }
+}
+
+impl<F: Future<Output = Result<Response, E>>, E> Future for Answer<F> {
+    type Output = Result<Response, E>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let mut result = ready!(this.inner.as_mut().poll(context));
+        if let Ok(response) = &mut result {
+            this.inner.span().record("http.response.status_code", response.status().as_u16());
+            if let Some(id) = this.id.take() {
+                response.headers_mut().insert(REQUEST_ID, id);
+            }
+        }
+        Poll::Ready(result)
+    }
 }

@@ -51,6 +51,7 @@ pub(crate) fn measured<R>(compute: impl FnOnce() -> R) -> (R, usize) {
 }
 
 /// How many bytes are in use now.
+#[allow(dead_code)] // not every test asks
 pub(crate) fn in_use() -> usize {
     IN_USE.load(Ordering::Relaxed)
 }

@@ -1,8 +1,7 @@
 //! Predictions.
 
-use axum::body::Body;
-use axum::extract::State;
-use axum::http::{HeaderMap, header};
+use axum::extract::{Request, State};
+use axum::http::header;
 use axum::response::IntoResponse;
 use mlops_core::Instant;
 
@@ -20,13 +19,13 @@ pub(super) async fn infer(
     path: ModelPath,
     inbound: Inbound,
     RequestId(request_id): RequestId,
-    headers: HeaderMap,
-    body: Body,
+    request: Request,
 ) -> Answer {
     let arrived = Instant::now();
     let served = service.served(&inbound.caller, Verb::Infer, &path.model, path.version.as_deref())?;
-    let body = body::read(&headers, body, service.limits()).await?;
-    let parsed = InferRequest::parse(binary::header_length(&headers)?, body, served.signature())?;
+    let (head, body) = request.into_parts();
+    let body = body::read(&head.headers, body, service.limits()).await?;
+    let parsed = InferRequest::parse(binary::header_length(&head.headers)?, body, served.signature())?;
     let wanted = parsed.outputs.resolve(served.signature())?;
     let id = parsed.id.map_or(request_id, Into::into);
     let request = parsed.parameters.request(parsed.inputs, id, arrived)?;
