@@ -1,7 +1,7 @@
 //! A model server, to mount in an application of your own or to run alone.
 //!
 //! [`Models`] holds what is served and changes while it serves; [`Server`] puts fronts before it: the router of
-//! [`Server::router`] speaks all REST protocols of the [`http`](crate::http) module. Who may do what is
+//! [`Server::router`] speaks all REST protocols of the module [`crate::http`]. Who may do what is
 //! [`Access`](access::Access).
 
 pub mod access;
