@@ -9,12 +9,14 @@ use futures_util::future::try_join_all;
 use mlops_core::{Engine, Model, Request, Tensor, Tensors};
 use mlops_serve::engine::Device;
 use mlops_serve::engine::onnx::OnnxEngine;
-use mlops_serve::{EngineExt, Workers};
+use mlops_serve::layer::Caching;
+use mlops_serve::{EngineExt, ServeExt, Workers};
 use serde::Serialize;
 
 use crate::Failure;
 use crate::run::median;
 use crate::sample::Sample;
+use crate::server::batching;
 
 /// One way to call an engine.
 #[derive(Debug, Serialize)]
@@ -48,6 +50,8 @@ pub async fn measure(sample: &Sample, time: Duration) -> Result<Vec<Figure>, Fai
     let mut candidates = [
         Candidate::new("inline", Arc::clone(&engine).inline()),
         Candidate::new("on workers", Arc::clone(&engine).on_workers(workers)?),
+        Candidate::new("batched", Arc::clone(&engine).inline().batched(batching()?)?),
+        Candidate::new("cached", Arc::clone(&engine).inline().cached(Caching::new(1 << 20))),
     ];
     let mut bare = Vec::new();
     for _ in 0..TURNS {

@@ -14,9 +14,10 @@
 //! * `echo`: axum, and tonic, answering with what they were sent: the least that a server costs.
 //! * `handwritten`: one axum route around our ONNX engine, with plain structs. What `ours` costs more than that is the
 //!   price of a protocol, limits, deadlines, statistics and traces.
-//! * `ours`: [`mlops_serve::server::Server`], the engine on the threads of the runtime.
+//! * `ours`: [`mlops_serve::server::Server`], the engine on the threads of the runtime; `ours-batched` with batches of up
+//!   to 64 rows.
 //! * `furnace`: [furnace-server](https://crates.io/crates/furnace-server), a library, around the same engine; with its
-//!   defaults, and `furnace-batched` with batches of up to 64 rows.
+//!   defaults, and `furnace-batched` with batches of the same size.
 //! * `triton`: NVIDIA's Triton from the wheel `nvidia-pytriton`, with ONNX Runtime; `triton-batched` with dynamic
 //!   batching.
 //!

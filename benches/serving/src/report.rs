@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::in_process::Figure;
 use crate::run::{Load, Record};
+use crate::wire::Wire;
 
 /// All that was measured.
 #[derive(Debug, Default, Serialize)]
@@ -50,28 +51,28 @@ impl fmt::Display for Scenario {
             writeln!(f, "  {system:<16} {ready:>10.1} {idle:>10.1} {loaded:>12.1}")?;
         }
         for (wire, connections) in self.settings() {
-            writeln!(
-                f,
-                "  {:<16} {:>12} {:>10} {:>10} {:>10}   ours / this: CPU, requests/s",
-                format!("{wire:?} {connections}"),
-                "requests/s",
-                "CPU us",
-                "p50 us",
-                "p99 us",
-            )?;
             let loads = self.loads(wire, connections);
-            let ours = loads.iter().filter(|(system, _)| system.starts_with("ours")).map(|(_, load)| *load);
-            let ours: Vec<&Load> = ours.collect();
+            let ours: Vec<_> = loads.iter().filter(|(system, _)| system.starts_with("ours")).collect();
+            let setting = format!("{wire:?} {connections}");
+            write!(
+                f,
+                "  {setting:<16} {:>12} {:>10} {:>10} {:>10}",
+                "requests/s", "CPU us", "p50 us", "p99 us"
+            )?;
+            for (system, _) in &ours {
+                write!(f, "   {:>22}", format!("{system}: CPU, req/s"))?;
+            }
+            writeln!(f)?;
             for (system, load) in &loads {
                 let Load { requests_per_second, cpu_us, p50_us, p99_us, .. } = load;
                 write!(
                     f,
-                    "    {system:<14} {requests_per_second:>12.0} {cpu_us:>10.1} {p50_us:>10.0} {p99_us:>10.0}  "
+                    "    {system:<14} {requests_per_second:>12.0} {cpu_us:>10.1} {p50_us:>10.0} {p99_us:>10.0}"
                 )?;
-                for ours in &ours {
+                for (_, ours) in &ours {
                     let cpu = ours.cpu_us / cpu_us;
                     let throughput = ours.requests_per_second / requests_per_second;
-                    write!(f, " {cpu:>5.2} {throughput:>5.2}")?;
+                    write!(f, "   {cpu:>15.2} {throughput:>6.2}")?;
                 }
                 writeln!(f)?;
             }
@@ -82,7 +83,7 @@ impl fmt::Display for Scenario {
 
 impl Scenario {
     /// Wires and connections, in the order of the run.
-    fn settings(&self) -> Vec<(crate::wire::Wire, usize)> {
+    fn settings(&self) -> Vec<(Wire, usize)> {
         let mut settings = Vec::new();
         for load in self.records.iter().flat_map(|record| &record.loads) {
             let setting = (load.wire, load.connections);
@@ -93,11 +94,11 @@ impl Scenario {
         settings
     }
 
-    fn loads(&self, wire: crate::wire::Wire, connections: usize) -> Vec<(&str, &Load)> {
-        let of = |record: &'_ Record| {
-            record.loads.iter().position(|load| load.wire == wire && load.connections == connections)
-        };
-        let records = self.records.iter();
-        records.filter_map(|record| Some((record.system.as_str(), &record.loads[of(record)?]))).collect()
+    fn loads(&self, wire: Wire, connections: usize) -> Vec<(&str, &Load)> {
+        let loads = self
+            .records
+            .iter()
+            .flat_map(|record| record.loads.iter().map(|load| (record.system.as_str(), load)));
+        loads.filter(|(_, load)| load.wire == wire && load.connections == connections).collect()
     }
 }

@@ -80,21 +80,31 @@ pub async fn side_by_side(systems: &[System], sample: &Sample, plan: &Plan) -> R
     for &wire in &plan.wires {
         let mut speakers = Vec::new();
         for candidate in &mut candidates {
-            if let Some(call) = candidate.running.call(wire, sample).await? {
-                load::run(wire, candidate.running.port(wire), &call, WARM_UP_CONNECTIONS, WARM_UP).await?;
-                speakers.push((candidate, call));
+            match candidate.warm_up(wire, sample).await {
+                Ok(Some(call)) => speakers.push((candidate, call)),
+                Ok(None) => {}
+                Err(cause) => eprintln!("{} is left out on {wire:?}: {cause}", candidate.record.system),
             }
         }
         for &connections in &plan.connections {
-            let mut windows: Vec<Vec<Window>> = speakers.iter().map(|_| Vec::new()).collect();
-            for round in 0..plan.rounds {
-                eprintln!("{}: {wire:?}, {connections} connections, round {}", sample.name, round + 1);
+            eprintln!("{}: {wire:?}, {connections} connections", sample.name);
+            let mut windows: Vec<Result<Vec<Window>, Failure>> =
+                speakers.iter().map(|_| Ok(Vec::new())).collect();
+            for _ in 0..plan.rounds {
                 for ((candidate, call), windows) in speakers.iter_mut().zip(&mut windows) {
-                    windows.push(candidate.window(wire, call, connections, plan.time).await?);
+                    let Ok(earlier) = windows else { continue };
+                    match candidate.window(wire, call, connections, plan.time).await {
+                        Ok(window) => earlier.push(window),
+                        Err(cause) => *windows = Err(cause),
+                    }
                 }
             }
             for ((candidate, _), windows) in speakers.iter_mut().zip(windows) {
-                candidate.record.loads.push(Load::of(wire, connections, &windows));
+                let record = &mut candidate.record;
+                match windows {
+                    Ok(windows) => record.loads.push(Load::of(wire, connections, &windows)),
+                    Err(cause) => eprintln!("{} is left out here: {cause}", record.system),
+                }
             }
         }
     }
@@ -129,6 +139,13 @@ impl Candidate {
         Ok(Self { running, record: Record { system: system.to_string(), footprint, loads: Vec::new() } })
     }
 
+    /// The request on that wire, where the system speaks it, with some load of it behind.
+    async fn warm_up(&self, wire: Wire, sample: &Sample) -> Result<Option<Call>, Failure> {
+        let Some(call) = self.running.call(wire, sample).await? else { return Ok(None) };
+        load::run(wire, self.running.port(wire), &call, WARM_UP_CONNECTIONS, WARM_UP).await?;
+        Ok(Some(call))
+    }
+
     async fn window(
         &mut self,
         wire: Wire,
@@ -137,9 +154,7 @@ impl Candidate {
         time: Duration,
     ) -> Result<Window, Failure> {
         let before = self.running.cpu_time()?;
-        let seen = load::run(wire, self.running.port(wire), call, connections, time)
-            .await
-            .map_err(|cause| format!("{}: {cause}", self.record.system))?;
+        let seen = load::run(wire, self.running.port(wire), call, connections, time).await?;
         let cpu = self.running.cpu_time()? - before;
         let loaded = &mut self.record.footprint.loaded_mib;
         *loaded = loaded.max(mebibytes(self.running.memory()?));

@@ -6,14 +6,14 @@ use clap::Args;
 use tokio::process::Command;
 
 use crate::sample::{Named, Sample};
-use crate::server::Ports;
+use crate::server::{LARGEST_BATCH, Ports};
 use crate::{Failure, MODEL_NAME};
 
 /// Where Triton is.
 #[derive(Debug, Clone, Args)]
 pub struct Installation {
     /// The program `tritonserver`. `setup` gets one.
-    #[arg(long)]
+    #[arg(long, requires = "triton_backends")]
     triton: Option<PathBuf>,
     /// The folder with Triton's backends; it has `onnxruntime/libtriton_onnxruntime.so`.
     #[arg(long, requires = "triton")]
@@ -35,7 +35,6 @@ pub struct Triton {
 
 /// One for each core, as its users set it where throughput counts; each call on one thread.
 const INSTANCES: usize = 2;
-const LARGEST_BATCH: usize = 64;
 
 impl Installation {
     /// Without and with dynamic batching, where Triton is there at all.

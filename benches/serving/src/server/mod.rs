@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use mlops_serve::engine::Device;
 use mlops_serve::engine::onnx::OnnxEngine;
+use mlops_serve::{Batching, EngineExt, ServeExt};
 use tokio::net::TcpListener;
 use tokio::process::Command;
 
@@ -27,6 +28,8 @@ pub enum Kind {
     Handwritten,
     /// `mlops_serve::server::Server`, with the engine on the threads of the runtime.
     Ours,
+    /// The same, with batches of up to 64 rows, computed by one worker for each core.
+    OursBatched,
     /// furnace-server, with its defaults.
     #[cfg(feature = "furnace")]
     Furnace,
@@ -70,6 +73,7 @@ impl Kind {
             Self::Echo => "echo",
             Self::Handwritten => "handwritten",
             Self::Ours => "ours",
+            Self::OursBatched => "ours-batched",
             #[cfg(feature = "furnace")]
             Self::Furnace => "furnace",
             #[cfg(feature = "furnace")]
@@ -81,6 +85,7 @@ impl Kind {
     pub fn is_batched(self) -> bool {
         match self {
             Self::Echo | Self::Handwritten | Self::Ours => false,
+            Self::OursBatched => true,
             #[cfg(feature = "furnace")]
             Self::Furnace => false,
             #[cfg(feature = "furnace")]
@@ -89,7 +94,7 @@ impl Kind {
     }
 
     pub fn speaks(self, wire: Wire) -> bool {
-        !(matches!(self, Self::Handwritten | Self::Ours) && wire == Wire::Grpc)
+        self != Self::Handwritten || wire != Wire::Grpc
     }
 
     /// What starts it as a process of its own.
@@ -105,13 +110,23 @@ impl Kind {
         match self {
             Self::Echo => echo::serve(ports).await,
             Self::Handwritten => handwritten::serve(engine(model)?, ports).await,
-            Self::Ours => ours::serve(engine(model)?, ports).await,
+            Self::Ours => ours::serve(engine(model)?.inline(), ports).await,
+            Self::OursBatched => ours::serve(engine(model)?.inline().batched(batching()?)?, ports).await,
             #[cfg(feature = "furnace")]
             Self::Furnace => furnace::serve(engine(model)?, 1, ports).await,
             #[cfg(feature = "furnace")]
-            Self::FurnaceBatched => furnace::serve(engine(model)?, 64, ports).await,
+            Self::FurnaceBatched => furnace::serve(engine(model)?, LARGEST_BATCH, ports).await,
         }
     }
+}
+
+/// Rows, in every system that batches.
+pub const LARGEST_BATCH: usize = 64;
+
+/// How ours batches.
+pub fn batching() -> Result<Batching, Failure> {
+    let workers = std::thread::available_parallelism()?.get();
+    Ok(Batching::rows(LARGEST_BATCH).with_workers(workers))
 }
 
 fn engine(model: &Path) -> Result<OnnxEngine, Failure> {
