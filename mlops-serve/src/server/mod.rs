@@ -2,7 +2,7 @@
 //!
 //! [`Models`] holds what is served and changes while it serves; [`Server`] puts fronts before it: the router of
 //! [`Server::router`] speaks all REST protocols of the module [`crate::http`]. Who may do what is
-//! [`Access`](access::Access).
+//! [`Access`].
 
 pub mod access;
 mod listen;
