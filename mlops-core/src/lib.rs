@@ -64,7 +64,7 @@ pub use web_time::Instant;
 
 pub use signature::{Change, Difference, Dimension, Direction, Signature, TensorSpec, Violation, Violations};
 pub use tensor::{ByteStrings, Scalar, Tensor, TensorBuilder, TensorError};
-pub use tensors::Tensors;
+pub use tensors::{NamedTensor, Tensors, TensorsWithBinary};
 
 /// The crates whose types are part of this API, in the versions it is built with.
 pub mod reexports {

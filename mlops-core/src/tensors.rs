@@ -1,14 +1,16 @@
 //! Named tensors, in order.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
-use serde::de::{Error as _, SeqAccess, Visitor};
+use bytes::Bytes;
+use serde::de::{DeserializeSeed, Error as _, SeqAccess, Visitor};
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::tensor::{TensorFields, TensorJson};
-use crate::{Error, Result, Tensor};
+use crate::tensor::{ReadTensor, TensorFields, TensorJson};
+use crate::{Error, InvalidInput, Result, Tensor};
 
 /// A small ordered map from name to tensor: the inputs or the outputs of a model.
 ///
@@ -32,6 +34,27 @@ impl Tensors {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The tensors in that order, if no two have the same name. Takes time in proportion to their number, however many
+    /// there are, which [`insert`](Self::insert) one after another does not.
+    ///
+    /// # Errors
+    /// [`InvalidInput`] when a name comes twice.
+    pub fn distinct(entries: Vec<(Arc<str>, Tensor)>) -> Result<Self, InvalidInput> {
+        /// Fewer are compared faster than hashed.
+        const FEW: usize = 16;
+        let twice = if entries.len() <= FEW {
+            let mut names = entries.iter().map(|(name, _)| name).enumerate();
+            names.find(|(index, name)| entries[..*index].iter().any(|(known, _)| known == *name))
+        } else {
+            let mut known = HashSet::with_capacity(entries.len());
+            entries.iter().map(|(name, _)| name).enumerate().find(|(_, name)| !known.insert(*name))
+        };
+        match twice {
+            Some((_, name)) => Err(InvalidInput::Other(format!("tensor `{name}` comes twice"))),
+            None => Ok(Self { entries }),
+        }
     }
 
     /// This map and one more tensor, for building in a chain.
@@ -128,50 +151,83 @@ impl IntoIterator for Tensors {
 
 impl Serialize for Tensors {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        struct Named<'a>(&'a str, &'a Tensor);
-
-        impl Serialize for Named<'_> {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                let mut map = serializer.serialize_map(Some(4))?;
-                map.serialize_entry("name", self.0)?;
-                TensorFields(self.1).write(&mut map)?;
-                map.end()
-            }
-        }
-
         let mut list = serializer.serialize_seq(Some(self.len()))?;
         for (name, tensor) in self.iter() {
-            list.serialize_element(&Named(name, tensor))?;
+            list.serialize_element(&NamedTensor(name, tensor))?;
         }
         list.end()
     }
 }
 
+/// An element of the list that [`Tensors`] are in serde, to write without a list:
+/// `{"name": "age", "shape": [1], "datatype": "FP32", "data": [41.0]}`.
+#[derive(Debug, Clone, Copy)]
+pub struct NamedTensor<'a>(pub &'a str, pub &'a Tensor);
+
+impl Serialize for NamedTensor<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(4))?;
+        map.serialize_entry("name", self.0)?;
+        TensorFields(self.1).write(&mut map)?;
+        map.end()
+    }
+}
+
 impl<'de> Deserialize<'de> for Tensors {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ListVisitor;
+        deserializer.deserialize_seq(ReadTensors { binary: None })
+    }
+}
 
-        impl<'de> Visitor<'de> for ListVisitor {
-            type Value = Tensors;
+/// Reads [`Tensors`] whose elements may follow the JSON as bytes, as in the [binary tensor data
+/// extension](https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_binary_data.md) of the
+/// protocol: a tensor that has a parameter `binary_data_size` instead of `data` takes so many bytes from the begin of
+/// these, in the order of the list.
+///
+/// ```
+/// use mlops_core::TensorsWithBinary;
+/// use mlops_core::reexports::bytes::Bytes;
+/// use serde::de::DeserializeSeed;
+///
+/// let json = r#"[{"name": "x", "shape": [2], "datatype": "INT16", "parameters": {"binary_data_size": 4}}]"#;
+/// let mut behind = Bytes::from_static(&[1, 0, 2, 0, 3]);
+/// let inputs = TensorsWithBinary(&mut behind).deserialize(&mut serde_json::Deserializer::from_str(json))?;
+/// assert_eq!(inputs.require("x")?.as_slice::<i16>()?, [1, 2]);
+/// assert_eq!(*behind, [3]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct TensorsWithBinary<'b>(pub &'b mut Bytes);
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list of named tensors")
-            }
+impl<'de> DeserializeSeed<'de> for TensorsWithBinary<'_> {
+    type Value = Tensors;
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Tensors, A::Error> {
-                let mut tensors = Tensors::new();
-                while let Some(TensorJson { name, tensor }) = list.next_element()? {
-                    let name = name.ok_or_else(|| A::Error::missing_field("name"))?;
-                    let tensor = tensor.map_err(|error| A::Error::custom(error.of(name.as_str())))?;
-                    if tensors.insert(name.as_str(), tensor).is_some() {
-                        return Err(A::Error::custom(format!("tensor `{name}` comes twice")));
-                    }
-                }
-                Ok(tensors)
-            }
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Tensors, D::Error> {
+        deserializer.deserialize_seq(ReadTensors { binary: Some(self.0) })
+    }
+}
+
+struct ReadTensors<'b> {
+    binary: Option<&'b mut Bytes>,
+}
+
+impl<'de> Visitor<'de> for ReadTensors<'_> {
+    type Value = Tensors;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of named tensors")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<Tensors, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(TensorJson { name, tensor }) =
+            list.next_element_seed(ReadTensor { binary: self.binary.as_deref_mut() })?
+        {
+            let name = name.ok_or_else(|| A::Error::missing_field("name"))?;
+            let tensor = tensor.map_err(|error| A::Error::custom(error.of(name.as_str())))?;
+            entries.push((name.into(), tensor));
         }
-
-        deserializer.deserialize_seq(ListVisitor)
+        Tensors::distinct(entries).map_err(A::Error::custom)
     }
 }
 
@@ -195,6 +251,44 @@ mod tests {
         let twice = r#"[{"name":"a","shape":[0],"datatype":"FP32","data":[]},{"name":"a","shape":[0],"datatype":"FP32","data":[]}]"#;
         assert!(error(twice).contains("tensor `a` comes twice"));
         assert!(error(r#"[{"shape":[0],"datatype":"FP32","data":[]}]"#).contains("missing field `name`"));
+    }
+
+    #[test]
+    fn elements_behind_the_json_are_taken_in_order_and_no_more_than_there_are() {
+        let read = |json: &str, bytes: &'static [u8]| {
+            let mut behind = Bytes::from_static(bytes);
+            let tensors =
+                TensorsWithBinary(&mut behind).deserialize(&mut serde_json::Deserializer::from_str(json));
+            tensors.map(|tensors| (tensors, behind.len())).map_err(|error| error.to_string())
+        };
+        let of =
+            |name: &str, rest: &str| format!(r#"{{"name":"{name}","shape":[1],"datatype":"UINT8",{rest}}}"#);
+        let apart = |name: &str| of(name, r#""parameters":{"binary_data_size":1,"other":[]}"#);
+        let mixed = format!("[{},{},{}]", apart("b"), of("json", r#""data":[9]"#), apart("a"));
+        let expected = Tensors::new().with("b", vec![1_u8]).with("json", vec![9_u8]).with("a", vec![2_u8]);
+        assert_eq!(read(&mixed, &[1, 2, 3]).unwrap(), (expected, 1));
+        let fault = read(&mixed, &[1]).unwrap_err();
+        assert!(
+            fault.contains("1 bytes of binary data are declared of tensor `a`, but 0 are left"),
+            "{fault}"
+        );
+        let both = of("a", r#""data":[1],"parameters":{"binary_data_size":1}"#);
+        let fault = read(&format!("[{both}]"), &[1]).unwrap_err();
+        assert!(fault.contains("both `data` and `binary_data_size` of tensor `a`"), "{fault}");
+        let short = apart("a").replace("[1]", "[2]");
+        assert!(read(&format!("[{short}]"), &[1]).unwrap_err().contains("tensor `a`"));
+        assert!(serde_json::from_str::<Tensors>(&format!("[{}]", apart("a"))).is_err());
+    }
+
+    #[test]
+    fn a_name_that_comes_twice_is_found_among_few_and_many() {
+        for count in [2, 16, 17, 1000] {
+            let entry = |index: usize| (index.to_string().into(), Tensor::from(vec![0_u8]));
+            assert_eq!(Tensors::distinct((0..count).map(entry).collect()).unwrap().len(), count);
+            let twice = (0..count).chain([count / 2]).map(entry).collect();
+            let fault = Tensors::distinct(twice).unwrap_err().to_string();
+            assert_eq!(fault, format!("tensor `{}` comes twice", count / 2));
+        }
     }
 
     #[test]

@@ -16,8 +16,8 @@ use buffer::Buffer;
 
 pub use byte_strings::ByteStrings;
 pub use error::TensorError;
+pub(crate) use json::{ReadTensor, TensorFields, TensorJson};
 pub use json::{Scalar, TensorBuilder};
-pub(crate) use json::{TensorFields, TensorJson};
 
 #[cfg(target_endian = "big")]
 compile_error!(

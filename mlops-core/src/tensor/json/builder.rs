@@ -43,7 +43,7 @@ impl TensorBuilder {
     /// No value yet, of a tensor of that type.
     #[must_use]
     pub fn new(dtype: DType) -> Self {
-        Self { dtype, values: NestedValues::new(Some(dtype)) }
+        Self { dtype, values: NestedValues::new(Some(dtype), 0) }
     }
 
     /// Takes the next value, which has `depth` arrays around it.
@@ -81,9 +81,12 @@ impl TensorBuilder {
 }
 
 impl NestedValues {
-    /// Values of an unknown type are kept until it is known.
-    pub(super) fn new(dtype: Option<DType>) -> Self {
-        let elements = dtype.map_or_else(|| Elements::Untyped(Vec::new()), Elements::new);
+    /// Values of an unknown type are kept until it is known. There will be about `expected` of them.
+    pub(super) fn new(dtype: Option<DType>, expected: usize) -> Self {
+        let elements = match dtype {
+            Some(dtype) => Elements::with_capacity(dtype, expected),
+            None => Elements::Untyped(Vec::new()),
+        };
         Self { elements, nesting: Nesting::default() }
     }
 

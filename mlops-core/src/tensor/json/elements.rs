@@ -142,9 +142,9 @@ macro_rules! typed_elements {
         }
 
         impl Elements {
-            pub(super) fn new(dtype: DType) -> Self {
+            pub(super) fn with_capacity(dtype: DType, elements: usize) -> Self {
                 match dtype {
-                    $(DType::$dtype => Self::$dtype(Vec::new()),)*
+                    $(DType::$dtype => Self::$dtype(Vec::with_capacity(elements)),)*
                     DType::Bytes => Self::Bytes { count: 0, encoded: Vec::new() },
                 }
             }
@@ -183,7 +183,7 @@ macro_rules! typed_elements {
                     $(Self::$dtype(elements) => Tensor::from_vec(shape, elements),)*
                     Self::Bytes { encoded, .. } => Tensor::from_bytes(DType::Bytes, shape, encoded),
                     Self::Untyped(scalars) => {
-                        let mut elements = Self::new(dtype);
+                        let mut elements = Self::with_capacity(dtype, scalars.len());
                         for scalar in &scalars {
                             elements.push(scalar.borrow())?;
                         }

@@ -8,7 +8,7 @@ mod write;
 
 pub use builder::TensorBuilder;
 pub use elements::Scalar;
-pub(crate) use read::TensorJson;
+pub(crate) use read::{ReadTensor, TensorJson};
 pub(crate) use write::TensorFields;
 
 #[cfg(test)]

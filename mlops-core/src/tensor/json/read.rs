@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use bytes::Bytes;
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
@@ -15,7 +16,7 @@ const MAX_DEPTH: usize = 32;
 
 impl<'de> Deserialize<'de> for Tensor {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        TensorJson::deserialize(deserializer)?.tensor.map_err(D::Error::custom)
+        ReadTensor { binary: None }.deserialize(deserializer)?.tensor.map_err(D::Error::custom)
     }
 }
 
@@ -26,15 +27,20 @@ pub(crate) struct TensorJson {
     pub(crate) tensor: Result<Tensor, TensorError>,
 }
 
-impl<'de> Deserialize<'de> for TensorJson {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(TensorVisitor)
+/// Reads a tensor, whose elements may be the next of those bytes that follow the JSON.
+pub(crate) struct ReadTensor<'b> {
+    pub(crate) binary: Option<&'b mut Bytes>,
+}
+
+impl<'de> DeserializeSeed<'de> for ReadTensor<'_> {
+    type Value = TensorJson;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<TensorJson, D::Error> {
+        deserializer.deserialize_map(self)
     }
 }
 
-struct TensorVisitor;
-
-impl<'de> Visitor<'de> for TensorVisitor {
+impl<'de> Visitor<'de> for ReadTensor<'_> {
     type Value = TensorJson;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -48,9 +54,15 @@ impl<'de> Visitor<'de> for TensorVisitor {
             Name,
             Shape,
             Datatype,
+            Parameters,
             Data,
             #[serde(other)]
             Ignored,
+        }
+
+        #[derive(Deserialize)]
+        struct Parameters {
+            binary_data_size: Option<usize>,
         }
 
         fn once<T, E: serde::de::Error>(
@@ -61,39 +73,71 @@ impl<'de> Visitor<'de> for TensorVisitor {
             slot.replace(value).map_or(Ok(()), |_| Err(E::duplicate_field(field)))
         }
 
-        let (mut name, mut shape, mut dtype, mut data) = (None, None::<Vec<usize>>, None, None);
+        let (mut name, mut shape, mut dtype) = (None, None::<Vec<usize>>, None);
+        let (mut parameters, mut data) = (None::<Parameters>, None);
         while let Some(field) = map.next_key()? {
             match field {
                 Field::Name => once(&mut name, map.next_value::<String>()?, "name")?,
                 Field::Shape => once(&mut shape, map.next_value()?, "shape")?,
                 Field::Datatype => once(&mut dtype, map.next_value::<DType>()?, "datatype")?,
-                Field::Data => {
-                    once(&mut data, map.next_value_seed(NestedData { dtype })?, "data")?;
+                Field::Parameters if self.binary.is_some() => {
+                    once(&mut parameters, map.next_value()?, "parameters")?;
                 }
-                Field::Ignored => {
+                Field::Data => {
+                    let expected = shape.as_deref().map_or(0, expected_elements);
+                    once(&mut data, map.next_value_seed(NestedData { dtype, expected })?, "data")?;
+                }
+                Field::Parameters | Field::Ignored => {
                     map.next_value::<IgnoredAny>()?;
                 }
             }
         }
-        let of = name.as_ref().map(|name| format!(" of tensor `{name}`")).unwrap_or_default();
-        let missing = |field: &str| A::Error::custom(format!("missing field `{field}`{of}"));
+        let of = || name.as_ref().map(|name| format!(" of tensor `{name}`")).unwrap_or_default();
+        let missing = |field: &str| A::Error::custom(format!("missing field `{field}`{}", of()));
         let shape = shape.ok_or_else(|| missing("shape"))?;
         let dtype = dtype.ok_or_else(|| missing("datatype"))?;
-        let data = data.ok_or_else(|| missing("data"))?;
-        Ok(TensorJson { name, tensor: data.into_tensor(dtype, &shape) })
+        let size = parameters.and_then(|parameters| parameters.binary_data_size);
+        let tensor = match (data, self.binary.zip(size)) {
+            (Some(data), None) => data.into_tensor(dtype, &shape),
+            (None, None) => return Err(missing("data")),
+            (Some(_), Some(_)) => {
+                let what = format!("there are both `data` and `binary_data_size`{}", of());
+                return Err(A::Error::custom(what));
+            }
+            (None, Some((binary, size))) if size > binary.len() => {
+                let left = binary.len();
+                return Err(A::Error::custom(format!(
+                    "{size} bytes of binary data are declared{}, but {left} are left",
+                    of()
+                )));
+            }
+            (None, Some((binary, size))) => Tensor::from_bytes(dtype, &shape, binary.split_to(size)),
+        };
+        Ok(TensorJson { name, tensor })
     }
+}
+
+/// How many elements memory is made for before they come.
+fn expected_elements(shape: &[usize]) -> usize {
+    /// What a caller says is not to be trusted with more.
+    const MOST: usize = 1024;
+    shape
+        .iter()
+        .try_fold(1_usize, |product, length| product.checked_mul(*length))
+        .map_or(0, |all| all.min(MOST))
 }
 
 /// Reads `data`, into memory of its type if that is known by now.
 struct NestedData {
     dtype: Option<DType>,
+    expected: usize,
 }
 
 impl<'de> DeserializeSeed<'de> for NestedData {
     type Value = Collected;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Collected, D::Error> {
-        let mut collected = Collected { values: NestedValues::new(self.dtype), fault: None };
+        let mut collected = Collected { values: NestedValues::new(self.dtype, self.expected), fault: None };
         deserializer.deserialize_seq(Level { depth: 0, into: &mut collected })?;
         Ok(collected)
     }
