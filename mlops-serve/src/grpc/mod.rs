@@ -65,8 +65,9 @@ mod tensors;
 
 use axum::Router;
 use tonic::server::NamedService;
+use tower::Layer;
 
-use crate::server::Service;
+use crate::server::{Service, Trace};
 
 use front::Front;
 use inbound::Guarded;
@@ -115,7 +116,7 @@ where
         + Sync
         + 'static,
 {
-    router.route_service(&format!("/{}/{{*method}}", S::NAME), service)
+    router.route_service(&format!("/{}/{{*method}}", S::NAME), Trace.layer(service))
 }
 
 /// In messages, an empty version is none.

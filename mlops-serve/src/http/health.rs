@@ -25,12 +25,18 @@ enum Status {
 }
 
 pub(super) fn routes() -> Routes {
-    let version = Operation::new(INVOCATIONS, "The version of this server.");
-    let version = version.answers(StatusCode::OK, "The version.", Body::text("text/plain"));
     Routes::new()
-        .get("/health", health, operation(OPERATIONS))
-        .get("/ping", health, operation(INVOCATIONS))
+        .get("/health", health, || operation(OPERATIONS))
+        .get("/ping", health, || operation(INVOCATIONS))
         .get("/version", async || env!("CARGO_PKG_VERSION"), version)
+}
+
+fn version() -> Operation {
+    Operation::new(INVOCATIONS, "The version of this server.").answers(
+        StatusCode::OK,
+        "The version.",
+        Body::text("text/plain"),
+    )
 }
 
 pub(super) fn operation(tag: &'static str) -> Operation {

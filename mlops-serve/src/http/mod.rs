@@ -109,7 +109,7 @@ pub(crate) fn router(service: Service) -> Router {
         Some(vertex) => vertex.add_to(own_routes()),
         None => own_routes(),
     };
-    routes.into_router().layer(crate::server::Trace).with_state(service)
+    routes.into_router().with_state(service)
 }
 
 /// The routes as an application of their own.
@@ -119,18 +119,20 @@ pub(crate) fn application(service: Service) -> Router {
 
 /// All that is served whatever the environment says.
 fn own_routes() -> Routes {
-    let text = Body::text("text/plain");
-    let operation = Operation::new(OPERATIONS, "What the server has counted, in Prometheus' format.")
-        .for_callers()
-        .answers(StatusCode::OK, "Metrics.", text)
-        .fails(&REFUSALS)
-        .fails(&[StatusCode::NOT_FOUND]);
     oip::routes()
         .merge(predict::routes())
         .merge(invocations::routes())
         .merge(health::routes())
-        .get("/metrics", metrics, operation)
-        .documented(HttpMethod::Get, openapi::PATH, openapi::operation())
+        .get("/metrics", metrics, metrics_operation)
+        .documented(HttpMethod::Get, openapi::PATH, openapi::operation)
+}
+
+fn metrics_operation() -> Operation {
+    Operation::new(OPERATIONS, "What the server has counted, in Prometheus' format.")
+        .for_callers()
+        .answers(StatusCode::OK, "Metrics.", Body::text("text/plain"))
+        .fails(&REFUSALS)
+        .fails(&[StatusCode::NOT_FOUND])
 }
 
 async fn metrics(State(service): State<Service>, inbound: Inbound) -> Answer {

@@ -1,81 +1,126 @@
 //! The routes of the fronts, each with its description: none can be added without.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
 
 use axum::Router;
 use axum::extract::Request;
-use axum::handler::Handler;
+use axum::handler::{Handler, Layered};
 use axum::http::{StatusCode, header};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, any, get, post};
 use bytes::Bytes;
-use utoipa::openapi::{HttpMethod, PathItem, Paths, RefOr, Schema};
+use utoipa::openapi::{HttpMethod, Paths};
 
 use super::Failure;
 use super::openapi::{self, Operation};
-use crate::server::Service;
+use crate::server::{Service, Trace};
 
-/// A router, and the OpenAPI document of the same routes.
+/// A router, and what makes the OpenAPI document of the same routes when somebody asks for it: few do, and it takes
+/// more memory than all else that a server starts with.
 pub(super) struct Routes {
     router: Router<Service>,
-    paths: Paths,
-    schemas: BTreeMap<String, RefOr<Schema>>,
+    documented: Vec<Documented>,
+}
+
+/// One operation of the document.
+struct Documented {
+    method: HttpMethod,
+    path: String,
+    describe: Box<dyn Fn() -> Operation + Send + Sync>,
 }
 
 impl Routes {
     pub(super) fn new() -> Self {
-        Self { router: Router::new(), paths: Paths::new(), schemas: BTreeMap::new() }
+        Self { router: Router::new(), documented: Vec::new() }
     }
 
-    pub(super) fn get<H, T>(self, path: &str, handler: H, operation: Operation) -> Self
+    pub(super) fn get<H, T, D>(self, path: &str, handler: H, describe: D) -> Self
+    where
+        H: Handler<T, Service>,
+        T: 'static,
+        D: Fn() -> Operation + Send + Sync + 'static,
+    {
+        self.route(path, get(traced(handler))).documented(HttpMethod::Get, path, describe)
+    }
+
+    pub(super) fn post<H, T, D>(self, path: &str, handler: H, describe: D) -> Self
+    where
+        H: Handler<T, Service>,
+        T: 'static,
+        D: Fn() -> Operation + Send + Sync + 'static,
+    {
+        self.route(path, post(traced(handler))).documented(HttpMethod::Post, path, describe)
+    }
+
+    /// A route of all methods, whose operations are [`documented`](Self::documented) apart, because their paths are finer
+    /// than axum's.
+    pub(super) fn any<H, T>(self, path: &str, handler: H) -> Self
     where
         H: Handler<T, Service>,
         T: 'static,
     {
-        self.route(path, get(handler)).documented(HttpMethod::Get, path, operation)
+        self.route(path, any(traced(handler)))
     }
 
-    pub(super) fn post<H, T>(self, path: &str, handler: H, operation: Operation) -> Self
-    where
-        H: Handler<T, Service>,
-        T: 'static,
-    {
-        self.route(path, post(handler)).documented(HttpMethod::Post, path, operation)
-    }
-
-    /// A route whose operations are [`documented`](Self::documented) apart, because their paths are finer than axum's.
-    pub(super) fn route(mut self, path: &str, methods: MethodRouter<Service>) -> Self {
+    fn route(mut self, path: &str, methods: MethodRouter<Service>) -> Self {
         self.router = self.router.route(path, methods);
         self
     }
 
-    pub(super) fn documented(mut self, method: HttpMethod, path: &str, operation: Operation) -> Self {
-        let (operation, schemas) = operation.at(&method, path);
-        self.schemas.extend(schemas);
-        self.paths.add_path_operation(path, vec![method], operation);
+    pub(super) fn documented(
+        mut self,
+        method: HttpMethod,
+        path: &str,
+        describe: impl Fn() -> Operation + Send + Sync + 'static,
+    ) -> Self {
+        self.documented.push(Documented { method, path: path.to_owned(), describe: Box::new(describe) });
         self
     }
 
     pub(super) fn merge(mut self, other: Self) -> Self {
         self.router = self.router.merge(other.router);
-        self.paths.merge(other.paths);
-        self.schemas.extend(other.schemas);
+        self.documented.extend(other.documented);
         self
     }
 
-    /// The documented path that requests of that path come to, whatever their method, and its operations.
-    pub(super) fn taking(&self, path: &str) -> Option<(&str, &PathItem)> {
-        let mut taking = self.paths.paths.iter().filter(|(template, _)| takes(template, path));
-        taking.next().map(|(template, item)| (template.as_str(), item))
+    /// The documented path that requests of that path come to, whatever their method, and its methods.
+    pub(super) fn taking(&self, path: &str) -> Option<(&str, Vec<&HttpMethod>)> {
+        let template =
+            self.documented.iter().map(|known| known.path.as_str()).find(|known| takes(known, path))?;
+        let same = self.documented.iter().filter(|known| known.path == template);
+        Some((template, same.map(|known| &known.method).collect()))
     }
 
     /// The router, and the document at its place. It answers wrong methods of its own paths, and leaves all other paths
     /// to the application around it.
     pub(super) fn into_router(self) -> Router<Service> {
-        // The keys of the document are text, so it is JSON.
-        let document = Bytes::from(openapi::document(self.paths, self.schemas).to_json().unwrap_or_default());
-        let answer = async move || ([(header::CONTENT_TYPE, "application/json")], document.clone());
-        self.router.route(openapi::PATH, get(answer)).method_not_allowed_fallback(method_not_allowed)
+        let Self { router, documented } = self;
+        let document = Arc::new(LazyLock::new(move || document(&documented)));
+        let answer = async move || ([(header::CONTENT_TYPE, "application/json")], Bytes::clone(&document));
+        router
+            .route(openapi::PATH, get(traced(answer)))
+            .method_not_allowed_fallback(traced(method_not_allowed))
     }
+}
+
+fn document(documented: &[Documented]) -> Bytes {
+    let (mut paths, mut schemas) = (Paths::new(), BTreeMap::new());
+    for Documented { method, path, describe } in documented {
+        let (operation, used) = describe().at(method, path);
+        schemas.extend(used);
+        paths.add_path_operation(path, vec![method.clone()], operation);
+    }
+    // The keys of the document are text, so it is JSON.
+    openapi::document(paths, schemas).to_json().unwrap_or_default().into()
+}
+
+/// Traced at the handler: a layer around the routes would box every request and answer once more.
+fn traced<H, T>(handler: H) -> Layered<Trace, H, T, Service>
+where
+    H: Handler<T, Service>,
+    T: 'static,
+{
+    handler.layer(Trace)
 }
 
 /// The header `Allow` is set by axum.

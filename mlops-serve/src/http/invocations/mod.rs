@@ -28,7 +28,11 @@ use failure::Fault;
 use request::{Format, Invocation};
 
 pub(super) fn routes() -> Routes {
-    let operation = Operation::new(INVOCATIONS, "A prediction by the default model.")
+    Routes::new().post("/invocations", invocations, operation)
+}
+
+fn operation() -> Operation {
+    Operation::new(INVOCATIONS, "A prediction by the default model.")
         .for_callers()
         .with_headers_of_predictions()
         .takes(Body::json::<InvocationsRequest>())
@@ -38,8 +42,7 @@ pub(super) fn routes() -> Routes {
         .fails_as::<InvocationsFailure>(&NO_MODEL)
         .fails_as::<InvocationsFailure>(&BAD_BODY)
         .fails_as::<InvocationsFailure>(&NO_PREDICTION)
-        .fails_as::<InvocationsFailure>(&[StatusCode::UNSUPPORTED_MEDIA_TYPE]);
-    Routes::new().post("/invocations", invocations, operation)
+        .fails_as::<InvocationsFailure>(&[StatusCode::UNSUPPORTED_MEDIA_TYPE])
 }
 
 async fn invocations(

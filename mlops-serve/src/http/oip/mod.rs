@@ -29,62 +29,46 @@ const EXTENSIONS: [&str; 5] =
 
 pub(super) fn routes() -> Routes {
     let routes = Routes::new()
-        .get("/v2", server_metadata, of_server::<ServerMetadata>("What this server is."))
-        .get("/v2/health/live", live, of_server::<Live>("Whether the process runs."))
-        .get(
-            "/v2/health/ready",
-            ready,
+        .get("/v2", server_metadata, || of_server::<ServerMetadata>("What this server is."))
+        .get("/v2/health/live", live, || of_server::<Live>("Whether the process runs."))
+        .get("/v2/health/ready", ready, || {
             of_server::<Ready>("Whether requests should come here.").answers(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "They should go elsewhere.",
                 Body::json::<Ready>(),
-            ),
-        )
-        .get(
-            "/v2/models/stats",
-            statistics::of_all,
-            of_models::<statistics::ModelStatistics>("What was counted of the calls of all models."),
-        )
-        .post("/v2/repository/index", repository::index, index())
-        .post(
-            "/v2/repository/models/{model}/load",
-            repository::load,
-            change("Loads a model, or loads it again."),
-        )
-        .post(
-            "/v2/repository/models/{model}/unload",
-            repository::unload,
-            change("Takes a model out of service."),
-        );
+            )
+        })
+        .get("/v2/models/stats", statistics::of_all, || {
+            of_models::<statistics::ModelStatistics>("What was counted of the calls of all models.")
+        })
+        .post("/v2/repository/index", repository::index, index)
+        .post("/v2/repository/models/{model}/load", repository::load, || {
+            change("Loads a model, or loads it again.")
+        })
+        .post("/v2/repository/models/{model}/unload", repository::unload, || {
+            change("Takes a model out of service.")
+        });
     ["/v2/models/{model}", "/v2/models/{model}/versions/{version}"].into_iter().fold(
         routes,
         |routes, model| {
             routes
-                .get(
-                    model,
-                    metadata::metadata,
-                    of_model::<metadata::Metadata<'_>>("What a model takes and gives."),
-                )
-                .get(
-                    &format!("{model}/ready"),
-                    metadata::ready,
+                .get(model, metadata::metadata, || {
+                    of_model::<metadata::Metadata<'_>>("What a model takes and gives.")
+                })
+                .get(&format!("{model}/ready"), metadata::ready, || {
                     of_model::<metadata::Ready>("Whether a model takes requests.").answers(
                         StatusCode::SERVICE_UNAVAILABLE,
                         "It does not, or the server does not.",
                         Body::json::<metadata::NotReady>(),
-                    ),
-                )
-                .get(
-                    &format!("{model}/config"),
-                    metadata::config,
-                    of_model::<metadata::Config<'_>>("What a model takes and gives, in Triton's words."),
-                )
-                .get(
-                    &format!("{model}/stats"),
-                    statistics::of_model,
-                    of_model::<statistics::ModelStatistics>("What was counted of the calls of a model."),
-                )
-                .post(&format!("{model}/infer"), infer::infer, prediction())
+                    )
+                })
+                .get(&format!("{model}/config"), metadata::config, || {
+                    of_model::<metadata::Config<'_>>("What a model takes and gives, in Triton's words.")
+                })
+                .get(&format!("{model}/stats"), statistics::of_model, || {
+                    of_model::<statistics::ModelStatistics>("What was counted of the calls of a model.")
+                })
+                .post(&format!("{model}/infer"), infer::infer, prediction)
         },
     )
 }

@@ -14,7 +14,6 @@ use axum::body::Body as HttpBody;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::IntoResponse;
-use axum::routing::any;
 use mlops_core::{Error, Instant};
 use serde::Serialize;
 use utoipa::openapi::HttpMethod;
@@ -42,10 +41,10 @@ pub(super) fn routes() -> Routes {
         |routes, model| {
             let metadata_path = format!("{model}/metadata");
             routes
-                .route(model, any(status_or_predict))
-                .documented(HttpMethod::Get, model, status::operation())
-                .documented(HttpMethod::Post, &format!("{model}:{PREDICT_VERB}"), operation(PREDICT))
-                .get(&metadata_path, metadata::metadata, metadata::operation())
+                .any(model, status_or_predict)
+                .documented(HttpMethod::Get, model, status::operation)
+                .documented(HttpMethod::Post, &format!("{model}:{PREDICT_VERB}"), || operation(PREDICT))
+                .get(&metadata_path, metadata::metadata, metadata::operation)
         },
     )
 }

@@ -6,7 +6,7 @@ use axum::body::Body as HttpBody;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use mlops_core::{Error, Result};
-use utoipa::openapi::PathItem;
+use utoipa::openapi::HttpMethod;
 
 use super::{PREDICT_VERB, operation, predict};
 use crate::http::health;
@@ -63,7 +63,7 @@ impl VertexRoutes {
         check_path(&routes.predict)?;
         check_path(&routes.health)?;
         check_free(&own, &routes.predict, |template, _| template.ends_with(&format!(":{PREDICT_VERB}")))?;
-        check_free(&own, &routes.health, |_, item| item.get.is_some())?;
+        check_free(&own, &routes.health, |_, methods| methods.contains(&&HttpMethod::Get))?;
         Ok(routes)
     }
 
@@ -130,10 +130,10 @@ impl VertexRoutes {
     pub(in crate::http) fn add_to(&self, own: Routes) -> Routes {
         let mut routes = Routes::new();
         if own.taking(&self.predict).is_none() {
-            routes = routes.post(&self.predict, predict_by_default, operation(PREDICT));
+            routes = routes.post(&self.predict, predict_by_default, || operation(PREDICT));
         }
         if own.taking(&self.health).is_none() {
-            routes = routes.get(&self.health, health::health, health::operation(PREDICT));
+            routes = routes.get(&self.health, health::health, || health::operation(PREDICT));
         }
         own.merge(routes)
     }
@@ -169,9 +169,9 @@ fn check_path(path: &str) -> Result<()> {
 }
 
 /// Refuses paths that are taken, unless what answers there will do.
-fn check_free(own: &Routes, path: &str, will_do: impl FnOnce(&str, &PathItem) -> bool) -> Result<()> {
+fn check_free(own: &Routes, path: &str, will_do: impl FnOnce(&str, &[&HttpMethod]) -> bool) -> Result<()> {
     match own.taking(path) {
-        Some((template, item)) if !will_do(template, item) => Err(Error::invalid_input(format!(
+        Some((template, methods)) if !will_do(template, &methods) => Err(Error::invalid_input(format!(
             "the route `{path}` is taken: this server answers otherwise to `{template}`"
         ))),
         _ => Ok(()),
