@@ -44,7 +44,7 @@ pub(super) fn read(described: Vec<InferInputTensor>, raw: Vec<Bytes>) -> Result<
         )));
     }
     let mut raw = raw.into_iter();
-    let mut tensors = Tensors::new();
+    let mut tensors = Vec::with_capacity(described.len());
     for InferInputTensor { name, datatype, shape, contents, .. } in described {
         let of_tensor = |cause: Error| in_tensor(&name, cause);
         let dtype: DType = datatype.parse().map_err(of_tensor)?;
@@ -53,11 +53,9 @@ pub(super) fn read(described: Vec<InferInputTensor>, raw: Vec<Bytes>) -> Result<
             Some(bytes) => Tensor::from_bytes(dtype, &shape, bytes).map_err(Error::from),
             None => contents::read(dtype, &shape, contents.map(|contents| *contents).unwrap_or_default()),
         };
-        if tensors.insert(name.as_str(), tensor.map_err(of_tensor)?).is_some() {
-            return Err(Error::invalid_input(format!("tensor `{name}` comes twice")));
-        }
+        tensors.push((name.as_str().into(), tensor.map_err(of_tensor)?));
     }
-    Ok((tensors, form))
+    Ok((Tensors::distinct(tensors)?, form))
 }
 
 /// The outputs as they go out: their descriptions, and their bytes where these travel apart.

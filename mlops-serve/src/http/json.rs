@@ -1,5 +1,7 @@
 //! Bodies that are JSON objects.
 
+use std::marker::PhantomData;
+
 use mlops_core::{Error, Result};
 use serde::de::{DeserializeOwned, DeserializeSeed};
 use serde_json::value::RawValue;
@@ -8,14 +10,16 @@ use serde_json::value::RawValue;
 /// of a struct in their order.
 pub(super) fn object<T: DeserializeOwned>(json: &[u8], what: &str) -> Result<T> {
     match json.trim_ascii_start().first() {
-        Some(b'{') | None => serde_json::from_slice(json).map_err(|cause| refused(what, &cause)),
+        Some(b'{') | None => read(json, PhantomData, what),
         Some(_) => Err(Error::invalid_input(format!("the body is no {what}: expected an object"))),
     }
 }
 
 /// What `seed` makes of `json`, all of it.
 pub(super) fn read<'de, S: DeserializeSeed<'de>>(json: &'de [u8], seed: S, what: &str) -> Result<S::Value> {
-    let mut reader = serde_json::Deserializer::from_slice(json);
+    // All at once, rather than text by text.
+    let json = std::str::from_utf8(json).map_err(|cause| refused(what, &cause))?;
+    let mut reader = serde_json::Deserializer::from_str(json);
     let value = seed.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
     value.map_err(|cause| refused(what, &cause))
 }
@@ -32,6 +36,6 @@ pub(super) fn read_part<'de, S: DeserializeSeed<'de>>(
     })
 }
 
-fn refused(what: &str, cause: &serde_json::Error) -> Error {
+fn refused(what: &str, cause: &dyn std::error::Error) -> Error {
     Error::invalid_input(format!("the body is no {what}: {cause}"))
 }

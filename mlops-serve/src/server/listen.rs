@@ -1,24 +1,30 @@
 //! Connections: taken, bounded, answered, and let go of when the server ends.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fmt;
+use std::future::pending;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use futures_util::future::join_all;
+use futures_util::future::{Either, join_all, select};
 use http::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::server::graceful::GracefulConnection;
 use mlops_core::{Error, Result};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::JoinSet;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::task::{self, JoinError, JoinSet};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::access::Peer;
@@ -113,92 +119,101 @@ impl Connections {
     }
 }
 
-/// How far the end of the server has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
-enum Phase {
-    /// New connections are taken.
-    Open,
-    /// Only what is in flight is answered.
-    Draining,
-    /// Nothing is.
-    Closed,
-}
-
-impl Phase {
-    async fn reached(self, phases: &mut watch::Receiver<Self>) {
-        // A server that is gone has reached them all.
-        let _ = phases.wait_for(|phase| *phase >= self).await;
-    }
-}
-
 /// Answers on all listeners until `shutdown` completes, then answers what is in flight.
 pub(super) async fn run(
     listeners: Vec<Listener>,
     connections: Connections,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<()> {
-    let (phase, phases) = watch::channel(Phase::Open);
+    let draining = CancellationToken::new();
     let room = Arc::new(Semaphore::new(connections.most.min(Semaphore::MAX_PERMITS)));
     let drain_time = connections.drain_time;
     let connections = Arc::new(connections);
     let mut accepting = JoinSet::new();
     for listener in listeners {
-        accepting.spawn(accept(listener, Arc::clone(&connections), Arc::clone(&room), phases.clone()));
+        accepting.spawn(accept(listener, Arc::clone(&connections), Arc::clone(&room), draining.clone()));
     }
     shutdown.await;
-    phase.send_replace(Phase::Draining);
-    let draining = async {
-        let mut open = Vec::new();
-        while let Some(accepted) = accepting.join_next().await {
-            open.extend(accepted);
+    draining.cancel();
+    let drained = async {
+        let mut ending = Vec::new();
+        while let Some(open) = accepting.join_next().await {
+            ending.extend(open.map(Open::end));
         }
-        join_all(open.into_iter().map(GracefulShutdown::shutdown)).await;
+        join_all(ending).await;
     };
-    let drained = tokio::time::timeout(drain_time, draining).await;
-    phase.send_replace(Phase::Closed);
-    drained.map_err(|_elapsed| {
+    // Connections that are open when the time is up break: they are gone with the set that they are in.
+    tokio::time::timeout(drain_time, drained).await.map_err(|_elapsed| {
         Error::deadline_exceeded(format!(
             "requests were still in flight {drain_time:?} after the server was to end"
         ))
     })
 }
 
-/// Takes connections until it is told to stop, and gives back what knows those that are still open.
+/// Takes connections until it is told to stop, and gives back those that are still open.
 async fn accept(
     listener: Listener,
     connections: Arc<Connections>,
     room: Arc<Semaphore>,
-    mut phases: watch::Receiver<Phase>,
-) -> GracefulShutdown {
-    let graceful = GracefulShutdown::new();
+    draining: CancellationToken,
+) -> Open {
+    let mut open = Open::default();
+    let next = async || {
+        // In this order: a listener to which nobody connects must not hold a place.
+        let accepted = listener.socket.accept().await;
+        (accepted, Arc::clone(&room).acquire_owned().await.ok())
+    };
+    // Held when a connection ends: what was accepted and waits for a place must not be lost.
+    let mut taking = Box::pin(next());
     loop {
-        let next = async {
-            // In this order: a listener to which nobody connects must not hold a place.
-            let accepted = listener.socket.accept().await;
-            (accepted, Arc::clone(&room).acquire_owned().await.ok())
-        };
         let (accepted, place) = tokio::select! {
-            () = Phase::Draining.reached(&mut phases) => return graceful,
-            next = next => next,
+            () = draining.cancelled() => break,
+            Some(ended) = open.tasks.join_next_with_id() => {
+                open.forget(ended);
+                continue;
+            }
+            taken = &mut taking => taken,
         };
+        taking.set(next());
         match accepted {
             Ok((stream, address)) => {
                 let (routes, security) = (listener.routes.clone(), listener.security.clone());
                 let connection = Connection { routes, security, address, _place: place };
-                let mut phases = phases.clone();
-                let answer = connection.answer(stream, Arc::clone(&connections), graceful.watcher());
-                tokio::spawn(async move {
-                    tokio::select! {
-                        () = answer => {}
-                        () = Phase::Closed.reached(&mut phases) => {}
-                    }
-                });
+                let (end, told) = oneshot::channel();
+                let task = open.tasks.spawn(connection.answer(stream, Arc::clone(&connections), told));
+                open.ends.insert(task.id(), end);
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
+    }
+    drop(taking);
+    open
+}
+
+/// The connections of a listener. They break when this is dropped.
+#[derive(Default)]
+struct Open {
+    tasks: JoinSet<()>,
+    /// What tells each to end. Not one signal for all: each connection would look at it at every turn, under a lock.
+    ends: HashMap<task::Id, oneshot::Sender<()>>,
+}
+
+impl Open {
+    fn forget(&mut self, ended: Result<(task::Id, ()), JoinError>) {
+        let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
+        self.ends.remove(&id);
+    }
+
+    /// Completes when every connection has answered what it was asked.
+    async fn end(mut self) {
+        for (_, end) in self.ends.drain() {
+            // One that has ended meanwhile does not listen.
+            let _ = end.send(());
+        }
+        while self.tasks.join_next().await.is_some() {}
     }
 }
 
@@ -218,7 +233,8 @@ enum Protocol {
 }
 
 impl Connection {
-    async fn answer(self, stream: TcpStream, connections: Arc<Connections>, watcher: Watcher) {
+    /// Answers until the client ends, or what is asked after the server `told` it to end.
+    async fn answer(self, stream: TcpStream, connections: Arc<Connections>, told: oneshot::Receiver<()>) {
         // Answers are small and should leave at once.
         let _ = stream.set_nodelay(true);
         let peer = Peer::at(self.address);
@@ -226,7 +242,7 @@ impl Connection {
             Security::Plain => {
                 let protocol = tokio::time::timeout(connections.header_time, Protocol::of(&stream)).await;
                 if let Ok(Ok(protocol)) = protocol {
-                    self.speak(protocol, stream, peer, &connections, watcher).await;
+                    self.speak(protocol, stream, peer, &connections, told).await;
                 }
             }
             #[cfg(feature = "tls")]
@@ -235,7 +251,7 @@ impl Connection {
                     let protocol = Protocol::agreed(stream.get_ref().1.alpn_protocol());
                     let certificate = Tls::peer_certificate(&stream);
                     let peer = certificate.into_iter().fold(peer, Peer::with_certificate);
-                    self.speak(protocol, stream, peer, &connections, watcher).await;
+                    self.speak(protocol, stream, peer, &connections, told).await;
                 }
                 Err(error) => tracing::debug!(%error, client = %self.address, "no TLS connection"),
             },
@@ -248,23 +264,30 @@ impl Connection {
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         peer: Peer,
         connections: &Connections,
-        watcher: Watcher,
+        told: oneshot::Receiver<()>,
     ) {
+        let clock = Arc::new(HeadClock::new());
+        let head = Arc::clone(&clock);
         let service = service_fn(|mut request: Request<Incoming>| {
+            head.came();
             request.extensions_mut().insert(peer.clone());
             let routes = self.routes.clone();
+            let head = Arc::clone(&head);
             async move {
-                Ok::<_, Infallible>(
-                    routes.oneshot(request.map(Body::new)).await.unwrap_or_else(|never| match never {}),
-                )
+                let answer =
+                    routes.oneshot(request.map(Body::new)).await.unwrap_or_else(|never| match never {});
+                head.awaited();
+                Ok::<_, Infallible>(answer)
             }
         });
         let stream = TokioIo::new(stream);
         let ended = match protocol {
             Protocol::Http1 => {
+                // hyper's own limit would take the lock of the timers twice for every request.
                 let mut http = hyper::server::conn::http1::Builder::new();
-                http.timer(TokioTimer::new()).header_read_timeout(connections.header_time);
-                watcher.watch(http.serve_connection(stream, service)).await
+                http.header_read_timeout(None);
+                let late = pin!(clock.late(connections.header_time));
+                until(told, late, http.serve_connection(stream, service)).await
             }
             Protocol::Http2 => {
                 let mut http = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
@@ -272,11 +295,69 @@ impl Connection {
                     .max_concurrent_streams(connections.streams)
                     .keep_alive_interval(connections.header_time)
                     .keep_alive_timeout(connections.header_time);
-                watcher.watch(http.serve_connection(stream, service)).await
+                until(told, pending(), http.serve_connection(stream, service)).await
             }
         };
         if let Err(error) = ended {
             tracing::debug!(%error, client = %self.address, "a connection broke");
+        }
+    }
+}
+
+/// Drives a connection until it ends, which it does after what is in flight once it is `told` so, and at once when its
+/// client is `late`.
+async fn until<C: GracefulConnection>(
+    told: oneshot::Receiver<()>,
+    late: impl Future<Output = ()> + Unpin,
+    connection: C,
+) -> Result<(), C::Error> {
+    let mut connection = pin!(connection);
+    match select(connection.as_mut(), select(told, late)).await {
+        Either::Left((ended, _)) => return ended,
+        Either::Right((Either::Left(_), _)) => connection.as_mut().graceful_shutdown(),
+        Either::Right((Either::Right(_), _)) => {
+            tracing::debug!("a client sent no request, or not all of its head, for too long");
+            return Ok(());
+        }
+    }
+    connection.await
+}
+
+/// Since when the head of the next request of an HTTP/1 connection is awaited.
+struct HeadClock {
+    began: Instant,
+    /// In milliseconds from the begin. Only the task of the connection reads and writes it.
+    since: AtomicU64,
+}
+
+impl HeadClock {
+    /// Of a request.
+    const CAME: u64 = u64::MAX;
+
+    fn new() -> Self {
+        Self { began: Instant::now(), since: AtomicU64::new(0) }
+    }
+
+    fn came(&self) {
+        self.since.store(Self::CAME, Ordering::Relaxed);
+    }
+
+    fn awaited(&self) {
+        let since = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(Self::CAME);
+        self.since.store(since, Ordering::Relaxed);
+    }
+
+    /// Completes when it is awaited for so long. Looks only as often as that.
+    async fn late(&self, limit: Duration) {
+        loop {
+            let waited = match self.since.load(Ordering::Relaxed) {
+                Self::CAME => Duration::ZERO,
+                since => self.began.elapsed().saturating_sub(Duration::from_millis(since)),
+            };
+            if waited >= limit {
+                return;
+            }
+            tokio::time::sleep(limit - waited).await;
         }
     }
 }

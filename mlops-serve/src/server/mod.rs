@@ -11,6 +11,7 @@ mod off_thread;
 #[cfg(feature = "onnx")]
 mod onnx;
 pub(crate) mod parameters;
+pub(crate) mod patience;
 #[cfg(feature = "otel")]
 mod propagation;
 mod registry;
@@ -125,7 +126,7 @@ impl Server {
     #[cfg(feature = "grpc")]
     #[cfg_attr(docsrs, doc(cfg(feature = "grpc")))]
     pub fn grpc_router(&self) -> Router {
-        crate::grpc::router(&self.service).layer(Trace)
+        crate::grpc::router(&self.service)
     }
 
     /// Answers on `socket` until `shutdown` completes; then turns not ready, takes no new connection, and answers what

@@ -1,17 +1,21 @@
 //! What a caller says beside the tensors, in whatever protocol.
 
-use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderValue};
-use mlops_core::{Error, Instant, Request, Result, RoutingContext, Tensors};
-use serde::Deserialize;
+use mlops_core::{Error, Instant, Request, RoutingContext, Tensors};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
+type Result<T, E = Error> = std::result::Result<T, E>;
+
 /// The parameters of a request; the [module of the fronts](crate::http) lists those that mean something.
-#[derive(Deserialize, Default)]
-pub(crate) struct Parameters(BTreeMap<String, Value>);
+///
+/// In the order in which they came; of several with one name the last counts.
+#[derive(Default)]
+pub(crate) struct Parameters(Vec<(String, Value)>);
 
 const ROUTING_KEY: &str = "routing_key";
 const ATTRIBUTE_PREFIX: &str = "attribute.";
@@ -29,19 +33,29 @@ pub(crate) const ROUTING_KEY_HEADER: &str = "x-routing-key";
 pub(crate) const TIMEOUT_HEADER: &str = "x-request-timeout-ms";
 
 impl Parameters {
+    fn get(&self, name: &str) -> Option<&Value> {
+        self.0.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value)
+    }
+
+    fn or_insert(&mut self, name: &str, value: impl Into<Value>) {
+        if self.get(name).is_none() {
+            self.0.push((name.to_owned(), value.into()));
+        }
+    }
+
     /// Takes from the headers what the body does not say.
     pub(crate) fn or_headers(mut self, headers: &HeaderMap) -> Result<Self> {
         if let Some(value) = headers.get(ROUTING_KEY_HEADER) {
             let key = value.to_str().map_err(|_| wrong_header(ROUTING_KEY_HEADER, value, "ASCII text"))?;
-            self.0.entry(ROUTING_KEY.to_owned()).or_insert_with(|| key.into());
+            self.or_insert(ROUTING_KEY, key);
         }
         if let Some(value) = headers.get(TIMEOUT_HEADER) {
             let text = value.to_str().ok();
             let number = text.and_then(|text| text.parse().ok()).filter(|number: &f64| number.is_finite());
             let milliseconds =
                 number.ok_or_else(|| wrong_header(TIMEOUT_HEADER, value, "a number of milliseconds"))?;
-            if !self.0.contains_key(TIMEOUT) {
-                self.0.entry(TIMEOUT_MS.to_owned()).or_insert_with(|| milliseconds.into());
+            if self.get(TIMEOUT).is_none() {
+                self.or_insert(TIMEOUT_MS, milliseconds);
             }
         }
         Ok(self)
@@ -83,7 +97,7 @@ impl Parameters {
     /// How long the answer may take, from the arrival of the request.
     pub(crate) fn timeout(&self) -> Result<Option<Duration>> {
         let in_units = |name, per_second: f64, expected| {
-            self.0.get(name).map(|value| {
+            self.get(name).map(|value| {
                 let seconds = value.as_f64().map(|number| number / per_second);
                 let time = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
                 time.ok_or_else(|| wrong(name, value, expected))
@@ -98,7 +112,7 @@ impl Parameters {
     /// The priority of the house, where greater is more urgent, from that of the protocol, where 1 is most urgent and
     /// 0 says nothing.
     pub(crate) fn priority(&self) -> Result<i32> {
-        let Some(value) = self.0.get(PRIORITY) else { return Ok(0) };
+        let Some(value) = self.get(PRIORITY) else { return Ok(0) };
         let level =
             value.as_u64().ok_or_else(|| wrong(PRIORITY, value, "a whole number, 1 the most urgent"))?;
         Ok(match u32::try_from(level) {
@@ -110,7 +124,7 @@ impl Parameters {
 
     /// Whether outputs go out as bytes where nothing else is said of them.
     pub(crate) fn binary_output(&self) -> Result<bool> {
-        let Some(value) = self.0.get(BINARY_OUTPUT) else { return Ok(false) };
+        let Some(value) = self.get(BINARY_OUTPUT) else { return Ok(false) };
         value.as_bool().ok_or_else(|| wrong(BINARY_OUTPUT, value, "a boolean"))
     }
 }
@@ -118,6 +132,30 @@ impl Parameters {
 impl FromIterator<(String, Value)> for Parameters {
     fn from_iter<I: IntoIterator<Item = (String, Value)>>(entries: I) -> Self {
         Self(entries.into_iter().collect())
+    }
+}
+
+impl<'de> Deserialize<'de> for Parameters {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Parameters;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of parameters")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Parameters, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Parameters(entries))
+            }
+        }
+
+        deserializer.deserialize_map(Entries)
     }
 }
 
@@ -148,7 +186,7 @@ mod tests {
     #[test]
     fn priority_1_is_before_2_and_both_are_before_none() {
         let priority = |level| {
-            let parameters = BTreeMap::from([(PRIORITY.to_owned(), Value::from(level))]);
+            let parameters = vec![(PRIORITY.to_owned(), Value::from(level))];
             Parameters(parameters).priority().unwrap()
         };
         assert!(priority(1) > priority(2) && priority(2) > priority(u64::MAX));

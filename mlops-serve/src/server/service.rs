@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::access::{Access, Caller, Peer, Verb};
 use super::models::{ModelState, ModelStatus, Models, Served};
+use super::patience::{Elapsed, Patience};
 use crate::http::VertexRoutes;
 
 /// The server without its protocols. Clones share it.
@@ -144,7 +145,8 @@ impl Service {
             (asked, limit) => asked.or(limit),
         };
         let Some(deadline) = request.deadline else { return served.predict(request).await };
-        tokio::time::timeout_at(deadline.into(), served.predict(request)).await.unwrap_or_else(|_elapsed| {
+        let timer = || tokio::time::sleep_until(deadline.into());
+        Patience::new(served.predict(request), timer).await.unwrap_or_else(|Elapsed| {
             let time = deadline.saturating_duration_since(now);
             Err(Error::deadline_exceeded(format!("model `{}` gave no answer in {time:?}", served.name())))
         })

@@ -4,8 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use axum::extract::{MatchedPath, Request};
-use axum::http::HeaderValue;
-use axum::response::Response;
+use axum::http::{HeaderValue, Response};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 use tracing::field::Empty;
@@ -32,8 +31,8 @@ impl<S> Layer<S> for Trace {
     }
 }
 
-impl<S: Service<Request, Response = Response>> Service<Request> for Traced<S> {
-    type Response = Response;
+impl<S: Service<Request, Response = Response<B>>, B> Service<Request> for Traced<S> {
+    type Response = Response<B>;
     type Error = S::Error;
     type Future = Answer<S::Future>;
 
@@ -43,11 +42,13 @@ impl<S: Service<Request, Response = Response>> Service<Request> for Traced<S> {
 
     fn call(&mut self, mut request: Request) -> Self::Future {
         let id = RequestId::of(request.headers());
+        // Out of the extensions, which have room for three without growing: nobody behind this reads it.
+        let route = request.extensions_mut().remove::<MatchedPath>();
         let span = tracing::info_span!(
             "request",
             otel.kind = "server",
             http.request.method = %request.method(),
-            http.route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str),
+            http.route = route.as_ref().map(MatchedPath::as_str),
             http.response.status_code = Empty,
             request_id = &*id.0,
         );
@@ -55,7 +56,11 @@ impl<S: Service<Request, Response = Response>> Service<Request> for Traced<S> {
         if !span.is_disabled() {
             super::propagation::accept(request.headers(), &span);
         }
-        let header = HeaderValue::from_str(&id.0).ok();
+        let mut header = HeaderValue::from_str(&id.0).ok();
+        if let Some(header) = &mut header {
+            // A value that never comes again: HTTP/2 must not make room for it in its table of headers.
+            header.set_sensitive(true);
+        }
         request.extensions_mut().insert(id);
         Answer { inner: self.0.call(request).instrument(span), id: header }
     }
@@ -70,8 +75,8 @@ pin_project! {
     }
 }
 
-impl<F: Future<Output = Result<Response, E>>, E> Future for Answer<F> {
-    type Output = Result<Response, E>;
+impl<F: Future<Output = Result<Response<B>, E>>, B, E> Future for Answer<F> {
+    type Output = Result<Response<B>, E>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();

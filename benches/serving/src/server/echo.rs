@@ -5,10 +5,10 @@ use axum::routing::post;
 use axum::{Router, body};
 use bytes::Bytes;
 use http::Response;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::Status;
 use tonic::service::Routes;
 use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
 use tonic_prost::ProstCodec;
 use tower::service_fn;
 
@@ -19,7 +19,7 @@ use crate::wire::{INFER, ModelInferRequest, ModelInferResponse};
 pub(super) async fn serve(ports: Ports) -> Result<(), Failure> {
     let rest = Router::new().route("/echo", post(async |body: Bytes| body));
     let grpc = Routes::from(Router::new().route(INFER, post(infer)));
-    let connections = TcpListenerStream::new(listen(ports.grpc).await?);
+    let connections = TcpIncoming::from(listen(ports.grpc).await?).with_nodelay(Some(true));
     tokio::spawn(Server::builder().add_routes(grpc).serve_with_incoming(connections));
     axum::serve(listen(ports.http).await?, rest).await?;
     Ok(())

@@ -2,10 +2,7 @@
 
 use axum::http::{HeaderMap, HeaderName};
 use bytes::Bytes;
-use mlops_core::{DType, Dimension, Error, Result, Signature, Tensor, Tensors};
-use serde::Deserialize;
-use serde::de::IgnoredAny;
-use serde_json::value::RawValue;
+use mlops_core::{Dimension, Error, Result, Signature, Tensor, Tensors};
 
 /// How long the JSON is; what comes after it are tensors.
 pub(super) const HEADER_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
@@ -30,60 +27,6 @@ pub(super) fn split(length: usize, mut body: Bytes) -> Result<(Bytes, Bytes)> {
     }
     let json = body.split_to(length);
     Ok((json, body))
-}
-
-/// The inputs of a request some of whose tensors follow its JSON, in the order of the JSON.
-pub(super) fn inputs(elements: &[Box<RawValue>], mut binary: Bytes) -> Result<Tensors> {
-    let mut inputs = Tensors::new();
-    for element in elements {
-        let described: Described = serde_json::from_str(element.get())
-            .map_err(|cause| Error::invalid_input(format!("the body is no inference request: {cause}")))?;
-        let name = described.name;
-        let tensor = match (described.parameters.binary_data_size, described.data) {
-            (Some(_), Some(_)) => {
-                return Err(Error::invalid_input(format!(
-                    "tensor `{name}` has both `data` and `binary_data_size`"
-                )));
-            }
-            (None, _) => serde_json::from_str(element.get())
-                .map_err(|cause| Error::invalid_input(format!("tensor `{name}`: {cause}")))?,
-            (Some(size), None) if size > binary.len() => {
-                let left = binary.len();
-                return Err(Error::invalid_input(format!(
-                    "tensor `{name}` declares {size} bytes of binary data, but {left} are left in the body"
-                )));
-            }
-            (Some(size), None) => {
-                let bytes = binary.split_to(size);
-                Tensor::from_bytes(described.datatype, &described.shape, bytes)
-                    .map_err(|cause| cause.of(name.as_str()))?
-            }
-        };
-        if inputs.insert(name.as_str(), tensor).is_some() {
-            return Err(Error::invalid_input(format!("tensor `{name}` comes twice")));
-        }
-    }
-    if !binary.is_empty() {
-        let left = binary.len();
-        return Err(Error::invalid_input(format!("{left} bytes follow the last tensor of the body")));
-    }
-    Ok(inputs)
-}
-
-/// A tensor of the JSON, all but its data.
-#[derive(Deserialize)]
-struct Described {
-    name: String,
-    shape: Vec<usize>,
-    datatype: DType,
-    #[serde(default)]
-    parameters: TensorParameters,
-    data: Option<IgnoredAny>,
-}
-
-#[derive(Deserialize, Default)]
-struct TensorParameters {
-    binary_data_size: Option<usize>,
 }
 
 /// The only input of a model, when the body is nothing but its bytes: a request without JSON.

@@ -1,8 +1,11 @@
 //! Predictions.
 
+use std::sync::Arc;
+
+use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header;
-use axum::response::IntoResponse;
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
 use mlops_core::Instant;
 
 use super::binary::{self, HEADER_LENGTH};
@@ -28,19 +31,17 @@ pub(super) async fn infer(
     let parsed = InferRequest::parse(binary::header_length(&head.headers)?, body, served.signature())?;
     let wanted = parsed.outputs.resolve(served.signature())?;
     let id = parsed.id.map_or(request_id, Into::into);
-    let request = parsed.parameters.request(parsed.inputs, id, arrived)?;
-    let id = request.id.clone();
+    let request = parsed.parameters.request(parsed.inputs, Arc::clone(&id), arrived)?;
     let response = service.predict(&served, request).await?;
-    let body = InferResponse::new(&served, id.as_deref(), &response, &wanted).write()?;
-    Ok(match body.header_length {
-        None => ([(header::CONTENT_TYPE, "application/json")], body.bytes).into_response(),
-        Some(length) => (
-            [
-                (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
-                (HEADER_LENGTH, length.to_string()),
-            ],
-            body.bytes,
-        )
-            .into_response(),
-    })
+    let body = InferResponse::new(&served, Some(&id), &response, &wanted).write()?;
+    let mut answer = Response::new(Body::from(body.bytes));
+    let content_type = match body.header_length {
+        None => "application/json",
+        Some(length) => {
+            answer.headers_mut().insert(HEADER_LENGTH, length.into());
+            "application/octet-stream"
+        }
+    };
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    Ok(answer)
 }

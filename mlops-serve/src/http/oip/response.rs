@@ -1,6 +1,6 @@
 //! The body of an inference response.
 
-use mlops_core::{DType, Error, Response, Result, Tensor};
+use mlops_core::{DType, Error, NamedTensor, Response, Result, Tensor};
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 
@@ -12,7 +12,7 @@ pub(super) struct InferResponse<'a> {
     served: &'a Served,
     id: Option<&'a str>,
     response: &'a Response,
-    wanted: &'a [WantedOutput],
+    wanted: &'a [WantedOutput<'a>],
 }
 
 /// A body, and how long the JSON at its begin is, if it is not all.
@@ -26,7 +26,7 @@ impl<'a> InferResponse<'a> {
         served: &'a Served,
         id: Option<&'a str>,
         response: &'a Response,
-        wanted: &'a [WantedOutput],
+        wanted: &'a [WantedOutput<'a>],
     ) -> Self {
         Self { served, id, response, wanted }
     }
@@ -49,9 +49,7 @@ impl<'a> InferResponse<'a> {
 
     fn outputs(&self) -> impl Iterator<Item = (&'a str, &'a Tensor, bool)> {
         let outputs = &self.response.outputs;
-        self.wanted
-            .iter()
-            .filter_map(|wanted| Some((wanted.name.as_str(), outputs.get(&wanted.name)?, wanted.binary)))
+        self.wanted.iter().filter_map(|wanted| Some((wanted.name, outputs.get(wanted.name)?, wanted.binary)))
     }
 }
 
@@ -101,18 +99,11 @@ impl Serialize for Outputs<'_> {
                 let (datatype, shape) = (tensor.dtype(), tensor.shape());
                 list.serialize_element(&BinaryOutput { name, datatype, shape, parameters })?;
             } else {
-                list.serialize_element(&JsonOutput { name, tensor })?;
+                list.serialize_element(&NamedTensor(name, tensor))?;
             }
         }
         list.end()
     }
-}
-
-#[derive(Serialize)]
-struct JsonOutput<'a> {
-    name: &'a str,
-    #[serde(flatten)]
-    tensor: &'a Tensor,
 }
 
 #[derive(Serialize)]

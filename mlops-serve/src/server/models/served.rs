@@ -7,9 +7,9 @@ use futures_util::FutureExt;
 use metrics::Gauge;
 use mlops_core::metrics::REQUESTS_IN_FLIGHT;
 use mlops_core::reexports::semver::Version;
-use mlops_core::{Call, Error, Model, ModelName, Request, Response, Result, Signature};
+use mlops_core::{Error, Instant, Model, ModelName, Request, Response, Result, Signature};
 
-use super::Statistics;
+use super::statistics::{self, Statistics};
 
 /// A model under its name, and all that is counted of its calls.
 pub(crate) struct Served {
@@ -53,28 +53,44 @@ impl Served {
 
     /// Asks the model. A panic is an error of this call; one that is given up is counted as such.
     pub(crate) async fn predict(&self, request: Request) -> Result<Response> {
-        let _in_flight = InFlight::enter(&self.in_flight);
-        let copy = request.clone();
-        let call = Call::begin(&self.statistics, &copy);
+        let asked = Asked::begin(self, statistics::rows(&request.inputs));
         let answer = AssertUnwindSafe(async { self.model.predict(request).await }).catch_unwind().await;
         let result = answer.unwrap_or_else(|payload| Err(Error::panicked(&*payload)));
-        call.finish(result.as_ref());
+        asked.finish(result.as_ref());
         result
     }
 }
 
-/// Counts a request for as long as it lives.
-struct InFlight<'a>(&'a Gauge);
+/// A call under way: counted as one in flight for as long as it lives, and once with what came of it. Not a
+/// [`Call`](mlops_core::Call), which would want a copy of the request.
+struct Asked<'a> {
+    served: &'a Served,
+    rows: u64,
+    began: Instant,
+    counted: bool,
+}
 
-impl<'a> InFlight<'a> {
-    fn enter(gauge: &'a Gauge) -> Self {
-        gauge.increment(1.0);
-        Self(gauge)
+impl<'a> Asked<'a> {
+    fn begin(served: &'a Served, rows: u64) -> Self {
+        served.in_flight.increment(1.0);
+        Self { served, rows, began: Instant::now(), counted: false }
+    }
+
+    fn finish(mut self, result: Result<&Response, &Error>) {
+        self.count(result);
+    }
+
+    fn count(&mut self, result: Result<&Response, &Error>) {
+        self.counted = true;
+        self.served.statistics.count(self.rows, result, self.began.elapsed());
     }
 }
 
-impl Drop for InFlight<'_> {
+impl Drop for Asked<'_> {
     fn drop(&mut self) {
-        self.0.decrement(1.0);
+        if !self.counted {
+            self.count(Err(&Error::deadline_exceeded("the call was given up")));
+        }
+        self.served.in_flight.decrement(1.0);
     }
 }
