@@ -60,9 +60,9 @@ struct Options {
     /// Where gRPC is answered
     #[arg(long, value_name = "ADDRESS")]
     grpc: Option<SocketAddr>,
-    /// The folder of a registry
-    #[arg(long, value_name = "FOLDER")]
-    registry: Option<PathBuf>,
+    /// Where a registry is: a folder, or file:///FOLDER
+    #[arg(long, value_name = "URL")]
+    registry: Option<String>,
     /// A model of the registry, followed while it changes: NAME@ALIAS, NAME/VERSION, or NAME for the latest
     #[arg(long, value_name = "NAME@ALIAS")]
     model: Vec<String>,
@@ -181,12 +181,17 @@ impl Options {
         for name in names {
             models.load(&name).await?;
         }
-        let Some(folder) = &self.registry else {
+        let Some(url) = &self.registry else {
             if self.model.is_empty() {
                 return Ok(None);
             } else {
                 return Err("`--model` needs a `--registry`".into());
             };
+        };
+        let folder = match url.split_once("://") {
+            None => url,
+            Some(("file", folder)) => folder,
+            Some((scheme, _)) => return Err(format!("no registry can be opened at {scheme}://").into()),
         };
         let registry =
             ObjectStoreRegistry::local(folder).await?.with_poll_interval(Duration::from_millis(500));

@@ -143,7 +143,10 @@ fn onnxruntime_answers_the_same_with_every_artifact() {
     let python = std::env::var_os("MLOPS_REFERENCE_PYTHON")
         .map_or_else(|| root.join("target/reference-venv/bin/python"), PathBuf::from);
     if !python.exists() {
-        support::skip(&format!("there is no Python at {}: scripts/ci-setup installs it", python.display()));
+        crate::support::skip(&format!(
+            "there is no Python at {}: scripts/ci-setup installs it",
+            python.display()
+        ));
         return;
     }
     if cfg!(debug_assertions) {

@@ -45,7 +45,7 @@ fn committed_models_answer_so_on_every_gpu() {
         })
         .collect();
     if gpus.is_empty() {
-        support::skip("there is no GPU and no software Vulkan: scripts/ci-setup installs the latter");
+        crate::support::skip("there is no GPU and no software Vulkan: scripts/ci-setup installs the latter");
         return;
     }
     let all = std::env::var_os("MLOPS_REFERENCE_MODELS").is_some();
@@ -59,7 +59,10 @@ fn generated_models_answer_as_onnxruntime_does() {
     let python = std::env::var_os("MLOPS_REFERENCE_PYTHON")
         .map_or_else(|| root.join("target/reference-venv/bin/python"), PathBuf::from);
     if !python.exists() {
-        support::skip(&format!("there is no Python at {}: scripts/ci-setup installs it", python.display()));
+        crate::support::skip(&format!(
+            "there is no Python at {}: scripts/ci-setup installs it",
+            python.display()
+        ));
         return;
     }
     if cfg!(debug_assertions) && std::env::var_os("MLOPS_REFERENCE_MODELS").is_none() {

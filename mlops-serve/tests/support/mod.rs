@@ -1,5 +1,12 @@
 //! What several test suites need.
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+#![allow(
+    dead_code,
+    unused_imports,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout
+)]
 
 #[cfg(feature = "onnx")]
 pub(crate) mod cases;
@@ -21,9 +28,6 @@ pub(crate) mod scoring;
 pub(crate) mod scripted;
 #[cfg(feature = "http")]
 pub(crate) mod service;
+mod skip;
 
-/// Says that tests are skipped, and why; where everything must run (`MLOPS_REQUIRE_ALL`), fails instead.
-pub(crate) fn skip(why: &str) {
-    assert!(std::env::var_os("MLOPS_REQUIRE_ALL").is_none(), "MLOPS_REQUIRE_ALL is set, but {why}");
-    println!("SKIPPED: {why}");
-}
+pub(crate) use skip::skip;
