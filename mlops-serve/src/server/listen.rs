@@ -5,16 +5,17 @@ use std::convert::Infallible;
 use std::fmt;
 use std::future::pending;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes, HttpBody};
 use futures_util::future::{Either, join_all, select};
 use http::Request;
-use hyper::body::Incoming;
+use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
@@ -233,27 +234,28 @@ enum Protocol {
 }
 
 impl Connection {
-    /// Answers until the client ends, or what is asked after the server `told` it to end.
-    async fn answer(self, stream: TcpStream, connections: Arc<Connections>, told: oneshot::Receiver<()>) {
+    /// Answers until the client ends, or until the server `told` it to end and what was asked before is answered.
+    async fn answer(self, stream: TcpStream, connections: Arc<Connections>, mut told: oneshot::Receiver<()>) {
         // Answers are small and should leave at once.
         let _ = stream.set_nodelay(true);
         let peer = Peer::at(self.address);
         match self.security.clone() {
             Security::Plain => {
-                let protocol = tokio::time::timeout(connections.header_time, Protocol::of(&stream)).await;
-                if let Ok(Ok(protocol)) = protocol {
+                let begin = tokio::time::timeout(connections.header_time, Protocol::of(&stream));
+                if let Some(Ok(Ok(protocol))) = unless(&mut told, begin).await {
                     self.speak(protocol, stream, peer, &connections, told).await;
                 }
             }
             #[cfg(feature = "tls")]
-            Security::Tls(tls) => match tls.accept(stream).await {
-                Ok(stream) => {
+            Security::Tls(tls) => match unless(&mut told, tls.accept(stream)).await {
+                Some(Ok(stream)) => {
                     let protocol = Protocol::agreed(stream.get_ref().1.alpn_protocol());
                     let certificate = Tls::peer_certificate(&stream);
                     let peer = certificate.into_iter().fold(peer, Peer::with_certificate);
                     self.speak(protocol, stream, peer, &connections, told).await;
                 }
-                Err(error) => tracing::debug!(%error, client = %self.address, "no TLS connection"),
+                Some(Err(error)) => tracing::debug!(%error, client = %self.address, "no TLS connection"),
+                None => {}
             },
         }
     }
@@ -276,8 +278,7 @@ impl Connection {
             async move {
                 let answer =
                     routes.oneshot(request.map(Body::new)).await.unwrap_or_else(|never| match never {});
-                head.awaited();
-                Ok::<_, Infallible>(answer)
+                Ok::<_, Infallible>(answer.map(|body| AnswerBody { body, head }))
             }
         });
         let stream = TokioIo::new(stream);
@@ -304,23 +305,37 @@ impl Connection {
     }
 }
 
-/// Drives a connection until it ends, which it does after what is in flight once it is `told` so, and at once when its
-/// client is `late`.
+/// What comes of a connection that has not asked for anything, unless it is `told` to end before.
+async fn unless<T>(told: &mut oneshot::Receiver<()>, begin: impl Future<Output = T>) -> Option<T> {
+    match select(pin!(begin), told).await {
+        Either::Left((begun, _)) => Some(begun),
+        Either::Right(_) => None,
+    }
+}
+
+/// Drives a connection until it ends: by itself, after what is in flight once it is `told` so, or because its client is
+/// `late`.
 async fn until<C: GracefulConnection>(
     told: oneshot::Receiver<()>,
     late: impl Future<Output = ()> + Unpin,
     connection: C,
 ) -> Result<(), C::Error> {
+    /// For the end of an answer to a client that reads slowly: it may not have left yet.
+    const LAST_WORDS: Duration = Duration::from_secs(1);
     let mut connection = pin!(connection);
-    match select(connection.as_mut(), select(told, late)).await {
+    let late = match select(connection.as_mut(), select(told, late)).await {
         Either::Left((ended, _)) => return ended,
-        Either::Right((Either::Left(_), _)) => connection.as_mut().graceful_shutdown(),
-        Either::Right((Either::Right(_), _)) => {
-            tracing::debug!("a client sent no request, or not all of its head, for too long");
-            return Ok(());
-        }
+        Either::Right((Either::Left(_), _)) => false,
+        Either::Right((Either::Right(_), _)) => true,
+    };
+    connection.as_mut().graceful_shutdown();
+    if !late {
+        return connection.await;
     }
-    connection.await
+    tokio::time::timeout(LAST_WORDS, connection).await.unwrap_or_else(|_elapsed| {
+        tracing::debug!("a client did not send all of the head of a request in time");
+        Ok(())
+    })
 }
 
 /// Since when the head of the next request of an HTTP/1 connection is awaited.
@@ -359,6 +374,38 @@ impl HeadClock {
             }
             tokio::time::sleep(limit - waited).await;
         }
+    }
+}
+
+/// The body of an answer. The next request is awaited from its end on.
+struct AnswerBody {
+    body: Body,
+    head: Arc<HeadClock>,
+}
+
+impl HttpBody for AnswerBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for AnswerBody {
+    fn drop(&mut self) {
+        self.head.awaited();
     }
 }
 

@@ -1,11 +1,16 @@
 //! Connections are bounded in number and time, and drained when the server ends.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use axum::Router;
+use axum::body::Body;
+use axum::routing::get;
+use futures_util::{StreamExt, stream};
 use mlops_core::{
     DType, Dimension, Error, Model, ModelName, Request, Response, Result, Signature, TensorSpec,
 };
@@ -47,6 +52,16 @@ struct Running {
     server: JoinHandle<Result<()>>,
 }
 
+const PAUSE: Duration = Duration::from_millis(600);
+
+/// An answer of a host, as of events: a word, a pause, a word.
+async fn pausing() -> Body {
+    Body::from_stream(stream::iter(["first ", "second"]).enumerate().then(async |(index, word)| {
+        tokio::time::sleep(PAUSE * u32::try_from(index).unwrap()).await;
+        Ok::<_, Infallible>(word)
+    }))
+}
+
 async fn start(connections: Connections) -> Running {
     let (entered, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let spec = |name| TensorSpec::new(name, DType::Fp32, [Dimension::Batch]);
@@ -59,7 +74,8 @@ async fn start(connections: Connections) -> Running {
     let (first, second) =
         (TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap());
     let (address, second_address) = (first.local_addr().unwrap(), second.local_addr().unwrap());
-    let listeners = [Listener::new(first, server.router()), Listener::new(second, server.router())];
+    let hosts = Router::new().route("/pausing", get(pausing)).merge(server.router());
+    let listeners = [Listener::new(first, server.router()), Listener::new(second, hosts)];
     let (stop, stopped) = oneshot::channel::<()>();
     let shutdown = async move { stopped.await.unwrap_or(()) };
     let server = tokio::spawn(server.serve_on(listeners, connections, shutdown));
@@ -149,6 +165,25 @@ async fn a_connection_that_is_used_again_and_again_stays_and_one_that_is_not_end
     let began = Instant::now();
     assert!(until_closed(kept).await.starts_with("HTTP/1.1 200"));
     assert!(began.elapsed() >= limit / 2, "it was kept for the next request");
+}
+
+#[tokio::test]
+async fn an_answer_may_pause_for_longer_than_a_head_may_take() {
+    let running = start(Connections::new().with_header_timeout(PAUSE / 3)).await;
+    let answer = reqwest::get(format!("http://{}/pausing", running.second)).await.unwrap();
+    assert_eq!(answer.text().await.unwrap(), "first second");
+}
+
+#[tokio::test]
+async fn clients_that_have_asked_nothing_do_not_hold_the_end_up() {
+    let running = start(Connections::new()).await;
+    let mut silent = TcpStream::connect(running.address).await.unwrap();
+    let mut idle = TcpStream::connect(running.address).await.unwrap();
+    idle.write_all(b"GET /v2/health/live HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    assert!(idle.read(&mut [0; 1024]).await.unwrap() > 0);
+    running.stop.send(()).unwrap();
+    tokio::time::timeout(Duration::from_secs(10), running.server).await.unwrap().unwrap().unwrap();
+    assert_eq!((silent.read(&mut [0]).await.unwrap(), idle.read(&mut [0]).await.unwrap()), (0, 0));
 }
 
 #[tokio::test]
