@@ -147,6 +147,10 @@ fn a_file_of_options_makes_a_server_for_callers_with_keys_over_tls() {
     assert_eq!(ask("/v2/models/mlp", None, None).0, 401);
     assert_eq!(ask("/v2/models/mlp", Some(&looking), None).0, 200);
     assert_eq!(ask("/v2/models/mlp/infer", Some(&looking), Some(&body())).0, 403);
+    // Refused before all of it has come, which curl must not take for a failure of the connection.
+    fs::write(at("large.json"), " ".repeat(500_000)).unwrap();
+    let large = format!("@{}", at("large.json").display());
+    assert_eq!(ask("/v2/models/mlp/infer", Some(&looking), Some(&large)).0, 403);
     let (code, answer) = ask("/v2/models/mlp/infer", Some(&asking), Some(&body()));
     assert_eq!(code, 200, "{answer}");
     let answer: Value = serde_json::from_str(&answer).unwrap();

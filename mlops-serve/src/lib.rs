@@ -69,6 +69,7 @@ pub mod score;
 #[cfg(feature = "http")]
 #[cfg_attr(docsrs, doc(cfg(feature = "http")))]
 pub mod server;
+mod sync;
 mod validate;
 
 pub use executor::{

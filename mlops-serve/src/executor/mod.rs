@@ -5,7 +5,6 @@ mod on_workers;
 mod placed;
 pub(crate) mod pool;
 mod shares;
-mod sync;
 mod warm_up;
 mod workers;
 

@@ -17,6 +17,8 @@ mod batched;
 #[cfg(feature = "cache")]
 mod cached;
 mod fallback;
+#[cfg(any(feature = "cache", all(test, loom)))]
+mod flights;
 mod guarded;
 mod hot_swap;
 #[cfg(feature = "limit")]

@@ -31,6 +31,7 @@ use tower::ServiceExt;
 use super::access::Peer;
 #[cfg(feature = "tls")]
 use super::tls::Tls;
+use super::unread::Unread;
 
 /// After the system refused a connection, for want of file descriptors, say.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -275,9 +276,12 @@ impl Connection {
             request.extensions_mut().insert(peer.clone());
             let routes = self.routes.clone();
             let head = Arc::clone(&head);
+            let request = request.map(|body| match protocol {
+                Protocol::Http1 => Body::new(body),
+                Protocol::Http2 => Body::new(Unread::new(body)),
+            });
             async move {
-                let answer =
-                    routes.oneshot(request.map(Body::new)).await.unwrap_or_else(|never| match never {});
+                let answer = routes.oneshot(request).await.unwrap_or_else(|never| match never {});
                 Ok::<_, Infallible>(answer.map(|body| AnswerBody { body, head }))
             }
         });

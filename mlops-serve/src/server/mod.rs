@@ -21,6 +21,7 @@ mod telemetry;
 #[cfg(feature = "tls")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
 pub mod tls;
+mod unread;
 mod watched;
 pub(crate) mod wire;
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 use futures_channel::oneshot;
 use mlops_core::{Clock, Instant};
 
-use super::super::sync::{Condvar, Mutex, MutexGuard, lock};
 use super::adaptive::Adaptive;
 use super::gather::{Limits, Waiting};
+use crate::sync::{Condvar, Mutex, MutexGuard, lock};
 
 /// The more urgent first, and among equals first come, first served. It holds one item for each worker that is free,
 /// and its room more.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mlops_core::Instant;
 
-use super::super::sync::{Mutex, lock};
+use crate::sync::{Mutex, lock};
 
 /// The batch of one worker: who waits for it, since when it is computed, and what it holds meanwhile.
 ///

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 
 use mlops_core::{Clock, Error, Instant, Result, SystemClock};
 
-use super::sync::{Condvar, Mutex, lock};
+use crate::sync::{Condvar, Mutex, lock};
 use fair::{Charge, Fair};
 
 /// Cores that several models compute on, in proportion to their weights.

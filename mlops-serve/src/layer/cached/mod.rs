@@ -3,10 +3,11 @@
 mod answer;
 mod encoding;
 mod failure;
-mod flights;
 mod key;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(test)]
+mod tests;
 mod tier;
 
 use std::fmt;
@@ -23,9 +24,10 @@ use mlops_core::{Digest, Error, Instant, Model, ModelName, Request, Response, Re
 use moka::sync::Cache;
 
 use answer::{Answer, Found, From};
-use flights::{Flights, Outcome};
 use key::{Key, Keys};
 use tier::SharedTier;
+
+use super::flights::{Flight, Flights};
 
 #[cfg(feature = "redis")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
@@ -94,7 +96,7 @@ struct Shared<M> {
     model: M,
     keys: Keys,
     answers: Cache<Key, Arc<Answer>>,
-    flights: Flights,
+    flights: Flights<Key, Outcome>,
     tier: Option<SharedTier>,
     /// What was asked before the last invalidation is kept under keys that are no longer looked up.
     generation: AtomicU64,
@@ -110,6 +112,8 @@ pub struct CacheUsage {
     /// How many bytes: their tensors, and an estimate of what is around them.
     pub bytes: u64,
 }
+
+type Outcome = Result<Found, Arc<Error>>;
 
 /// How many computations a request joins whose time runs out before its own; then it begins one.
 const MOST_JOINED: u32 = 3;
@@ -187,7 +191,7 @@ impl<M: Model> Cached<M> {
         let (timeout, time_to_live) = (caching.tier_timeout, caching.time_to_live);
         let counts = Counts::new(caching.name.as_ref());
         let tier = caching.tier.map(|(tier, _)| SharedTier::new(tier, timeout, time_to_live));
-        let (answers, flights, generation) = (answers.build(), Flights::default(), AtomicU64::new(0));
+        let (answers, flights, generation) = (answers.build(), Flights::new(), AtomicU64::new(0));
         Self { shared: Arc::new(Shared { model, keys, answers, flights, tier, generation, counts }) }
     }
 
@@ -230,14 +234,17 @@ impl<M: Model> Model for Cached<M> {
 impl<M: Model> Shared<M> {
     /// Gets the answer from whoever computes it, or begins to.
     async fn ask(self: &Arc<Self>, key: Key, request: Request) -> Result<Response> {
-        let (mut flight, mut joined) = self.flights.join(self, key, request.clone());
+        let (mut flight, mut joined) = self.join(key, &request);
         let mut outcome = flight.await;
         let mut times_joined = 1;
         while joined && ran_out_before(&request, &outcome) {
             (flight, joined) = if times_joined < MOST_JOINED {
-                self.flights.join(self, key, request.clone())
+                self.join(key, &request)
             } else {
-                (self.flights.begin(self, key, request.clone()), false)
+                (
+                    self.flights.begin(key, request.priority, Arc::clone(self).find(key, request.clone())),
+                    false,
+                )
             };
             outcome = flight.await;
             times_joined += 1;
@@ -250,8 +257,12 @@ impl<M: Model> Shared<M> {
         Ok(found.answer.respond().with_timings(found.timings).with_id(request.id))
     }
 
+    fn join(self: &Arc<Self>, key: Key, request: &Request) -> (Flight<Outcome>, bool) {
+        self.flights.join(key, request.priority, || Arc::clone(self).find(key, request.clone()))
+    }
+
     /// Finds the answer, or computes and keeps it.
-    async fn find(&self, key: Key, request: Request) -> Outcome {
+    async fn find(self: Arc<Self>, key: Key, request: Request) -> Outcome {
         // Who computed it before may have finished since memory was looked at.
         if let Some(answer) = self.answers.get(&key) {
             return Ok(Found::new(answer, From::Memory));

@@ -4,14 +4,14 @@ mod retired;
 
 use std::fmt;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use mlops_core::{Error, Model, Request, Response, Result, Signature, Tensors};
 
 use super::narrowed::Narrowed;
+use crate::sync::{self, ArcSwap, Mutex, lock};
 use retired::Slot;
 
 pub use retired::Retired;
@@ -112,10 +112,10 @@ impl HotSwap {
     }
 
     fn put(&self, model: Arc<dyn Model>) -> Result<Retired> {
-        let _one_at_a_time = self.swapping.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = lock(&self.swapping);
         let old = self.current.load_full();
         let retired = old.retire()?;
-        self.current.store(Arc::new(Slot::new(model)));
+        self.current.store(sync::Arc::new(Slot::new(model)));
         Ok(retired)
     }
 }
@@ -134,11 +134,76 @@ impl Model for HotSwap {
 
 impl fmt::Debug for HotSwap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HotSwap").field("current", self.current.load().model()).finish_non_exhaustive()
+        f.debug_struct("HotSwap").field("current", self.current.load_full().model()).finish_non_exhaustive()
     }
 }
 
 /// What comes of `future`; a panic is an error.
 async fn caught<T>(future: impl Future<Output = Result<T>> + Send) -> Result<T> {
     AssertUnwindSafe(future).catch_unwind().await.unwrap_or_else(|payload| Err(Error::panicked(&*payload)))
+}
+
+#[cfg(all(test, loom))]
+mod orders {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use loom::future::block_on;
+    use loom::thread;
+    use mlops_core::{DType, Dimension, TensorSpec};
+
+    use super::*;
+
+    /// Sees to it that it is not dropped while it answers.
+    #[derive(Debug)]
+    struct Numbered {
+        signature: Signature,
+        number: i32,
+        dropped: Arc<AtomicBool>,
+    }
+
+    #[async_trait]
+    impl Model for Numbered {
+        fn signature(&self) -> &Signature {
+            &self.signature
+        }
+
+        async fn predict(&self, _request: Request) -> Result<Response> {
+            assert!(!self.dropped.load(Ordering::SeqCst));
+            thread::yield_now();
+            assert!(!self.dropped.load(Ordering::SeqCst));
+            Ok(Response::new(Tensors::new().with("y", vec![self.number])))
+        }
+    }
+
+    impl Drop for Numbered {
+        fn drop(&mut self) {
+            self.dropped.store(true, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn loom_a_request_finishes_on_the_model_it_began_on_which_is_gone_when_it_is_said_to_be() {
+        let spec = |name| TensorSpec::new(name, DType::Int32, [Dimension::Batch]);
+        let signature = Signature::new([spec("x")], [spec("y")]).unwrap();
+        loom::model(move || {
+            let dropped = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
+            let model = |number: i32| Numbered {
+                signature: signature.clone(),
+                number,
+                dropped: Arc::clone(&dropped[usize::from(number > 0)]),
+            };
+            let serving = Arc::new(HotSwap::new(model(0)));
+            let asked = Arc::clone(&serving);
+            let asking = thread::spawn(move || {
+                let request = Request::new(Tensors::new().with("x", vec![0_i32]));
+                let outputs = block_on(asked.predict(request)).unwrap().outputs;
+                outputs.require("y").unwrap().as_slice::<i32>().unwrap()[0]
+            });
+            let retired = serving.swap(model(1)).unwrap();
+            block_on(retired.drained());
+            assert!(dropped[0].load(Ordering::SeqCst), "it is gone");
+            assert!(!dropped[1].load(Ordering::SeqCst), "this one serves");
+            assert!(matches!(asking.join().unwrap(), 0 | 1));
+        });
+    }
 }

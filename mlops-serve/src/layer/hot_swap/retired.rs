@@ -1,18 +1,19 @@
 //! The end of a model: after its last request, and not on the thread of that request.
 
 use std::convert::Infallible;
-use std::sync::{Arc, OnceLock, mpsc};
-use std::thread;
+use std::sync::{Arc, OnceLock, PoisonError};
 
 use futures_channel::oneshot;
 use mlops_core::{Error, Model, Result};
+
+use crate::sync::{self, Condvar, Mutex, lock, thread};
 
 /// A model in use. Each request holds it by an [`Arc`], so that its fields are dropped when the last one has
 /// left; in their order, so that the model is let go before the end of `in_use` says so.
 #[derive(Debug)]
 pub(super) struct Slot {
     model: Arc<dyn Model>,
-    in_use: OnceLock<mpsc::Sender<Infallible>>,
+    in_use: OnceLock<InUse>,
 }
 
 /// A model that was replaced.
@@ -21,6 +22,33 @@ pub(super) struct Slot {
 #[derive(Debug)]
 pub struct Retired {
     alive: oneshot::Receiver<Infallible>,
+}
+
+/// Whether the last request has left.
+#[derive(Debug, Default)]
+struct Ended {
+    ended: Mutex<bool>,
+    changed: Condvar,
+}
+
+/// Says so when it is dropped, with its slot.
+#[derive(Debug)]
+struct InUse(sync::Arc<Ended>);
+
+impl Ended {
+    fn wait(&self) {
+        let mut ended = lock(&self.ended);
+        while !*ended {
+            ended = self.changed.wait(ended).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        *lock(&self.0.ended) = true;
+        self.0.changed.notify_all();
+    }
 }
 
 impl Slot {
@@ -34,14 +62,14 @@ impl Slot {
 
     /// Starts the thread that waits for the last request and then drops the model.
     pub(super) fn retire(&self) -> Result<Retired> {
-        let (in_use, unused) = mpsc::channel();
+        let ended = sync::Arc::new(Ended::default());
+        let in_use = InUse(sync::Arc::clone(&ended));
         let (living, alive) = oneshot::channel::<Infallible>();
         let model = Arc::clone(&self.model);
         thread::Builder::new()
             .name("mlops-retire".to_owned())
             .spawn(move || {
-                // Nothing is ever sent: this ends when the slot is dropped.
-                let _ = unused.recv();
+                ended.wait();
                 drop(model);
                 drop(living);
             })
