@@ -33,7 +33,7 @@ pub(super) async fn infer(
     let id = parsed.id.map_or(request_id, Into::into);
     let request = parsed.parameters.request(parsed.inputs, Arc::clone(&id), arrived)?;
     let response = service.predict(&served, request).await?;
-    let body = InferResponse::new(&served, Some(&id), &response, &wanted).write()?;
+    let body = InferResponse::new(&served, &id, &response, &wanted).write()?;
     let mut answer = Response::new(Body::from(body.bytes));
     let content_type = match body.header_length {
         None => "application/json",

@@ -10,7 +10,7 @@ use crate::server::Served;
 /// What a caller is answered.
 pub(super) struct InferResponse<'a> {
     served: &'a Served,
-    id: Option<&'a str>,
+    id: &'a str,
     response: &'a Response,
     wanted: &'a [WantedOutput<'a>],
 }
@@ -24,7 +24,7 @@ pub(super) struct Written {
 impl<'a> InferResponse<'a> {
     pub(super) fn new(
         served: &'a Served,
-        id: Option<&'a str>,
+        id: &'a str,
         response: &'a Response,
         wanted: &'a [WantedOutput<'a>],
     ) -> Self {
@@ -61,9 +61,7 @@ impl Serialize for InferResponse<'_> {
         if let Some(version) = answered.or(self.served.version()) {
             map.serialize_entry("model_version", version)?;
         }
-        if let Some(id) = self.id {
-            map.serialize_entry("id", id)?;
-        }
+        map.serialize_entry("id", self.id)?;
         if self.response.variant.is_some() || self.response.reason.is_some() {
             map.serialize_entry("parameters", &Routing(self.response))?;
         }

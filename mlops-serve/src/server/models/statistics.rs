@@ -72,15 +72,7 @@ impl Statistics {
             last_call: (last > 0).then(|| Duration::from_millis(last)),
         }
     }
-}
 
-impl Observer for Statistics {
-    fn observe(&self, prediction: &Prediction<'_>) {
-        self.count(rows(&prediction.request.inputs), prediction.result, prediction.latency);
-    }
-}
-
-impl Statistics {
     /// Counts a call of so many rows that took so long.
     pub(super) fn count(&self, rows: u64, result: Result<&Response, &Error>, latency: Duration) {
         match result {
@@ -94,6 +86,12 @@ impl Statistics {
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.last.store(u64::try_from(now.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+}
+
+impl Observer for Statistics {
+    fn observe(&self, prediction: &Prediction<'_>) {
+        self.count(rows(&prediction.request.inputs), prediction.result, prediction.latency);
     }
 }
 
