@@ -7,7 +7,7 @@
 
 use std::fs;
 use std::panic::catch_unwind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use mlops_core::{Engine, Error, Result, Tensor, Tensors};
@@ -18,7 +18,7 @@ use mlops_serve::engine::onnx::compress::{
 };
 
 use crate::support::compare::difference;
-use crate::support::reference::{Reference, folders};
+use crate::support::reference::{Reference, folders, python};
 
 /// How far an output may be from onnxruntime's, as a share of its largest magnitude.
 const TOLERANCE: f64 = 1e-4;
@@ -139,16 +139,8 @@ fn what_cannot_become_smaller_is_refused() {
 
 #[test]
 fn onnxruntime_answers_the_same_with_every_artifact() {
+    let Some(python) = python() else { return };
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let python = std::env::var_os("MLOPS_REFERENCE_PYTHON")
-        .map_or_else(|| root.join("target/reference-venv/bin/python"), PathBuf::from);
-    if !python.exists() {
-        crate::support::skip(&format!(
-            "there is no Python at {}: scripts/ci-setup installs it",
-            python.display()
-        ));
-        return;
-    }
     if cfg!(debug_assertions) {
         println!("the artifacts are compared with --release: without optimisation it takes minutes");
         return;

@@ -7,7 +7,7 @@
 
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
@@ -16,7 +16,7 @@ use mlops_serve::engine::Device;
 use mlops_serve::engine::onnx::{OnnxEngine, OnnxOptions};
 
 use crate::support::compare::difference;
-use crate::support::reference::{Case, Reference, folders};
+use crate::support::reference::{Case, Reference, folders, python};
 
 /// How far an output may be from onnxruntime's, as a share of its largest magnitude.
 const TOLERANCE: f64 = 1e-4;
@@ -55,16 +55,8 @@ fn committed_models_answer_so_on_every_gpu() {
 
 #[test]
 fn generated_models_answer_as_onnxruntime_does() {
+    let Some(python) = python() else { return };
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let python = std::env::var_os("MLOPS_REFERENCE_PYTHON")
-        .map_or_else(|| root.join("target/reference-venv/bin/python"), PathBuf::from);
-    if !python.exists() {
-        crate::support::skip(&format!(
-            "there is no Python at {}: scripts/ci-setup installs it",
-            python.display()
-        ));
-        return;
-    }
     if cfg!(debug_assertions) && std::env::var_os("MLOPS_REFERENCE_MODELS").is_none() {
         println!("the generated models are checked with --release: without optimisation they take minutes");
         return;

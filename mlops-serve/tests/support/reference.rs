@@ -6,7 +6,20 @@ use std::path::{Path, PathBuf};
 use mlops_core::{Tensor, Tensors};
 use serde::Deserialize;
 
-use super::npy;
+use super::{npy, skip};
+
+/// The Python that has the packages of `scripts/reference/requirements.txt`. Without it a test is skipped.
+pub(crate) fn python() -> Option<PathBuf> {
+    let python = std::env::var_os("MLOPS_REFERENCE_PYTHON").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/reference-venv/bin/python"),
+        PathBuf::from,
+    );
+    if !python.exists() {
+        skip(&format!("there is no Python at {}: scripts/ci-setup installs it", python.display()));
+        return None;
+    }
+    Some(python)
+}
 
 /// A model and what it must answer.
 pub(crate) struct Reference {
