@@ -55,8 +55,10 @@ pub use model::{Model, ModelExt};
 pub use name::{Alias, ModelName, Variant};
 pub use observer::{Call, Observed, Observer, Prediction, Role};
 pub use registry::{
-    AliasMove, Artifact, AuditChange, AuditEvent, Digest, EventStream, Lineage, ModelRef, ModelVersion,
-    NewVersion, Query, Registry, Selector, Stage, Tagging,
+    AliasHistory, AliasMove, Approval, Artifact, AuditChange, AuditEvent, ByteStream, Comparison, Content,
+    Deletion, Deprecation, Digest, Digester, EventStream, Lineage, MetricCondition, ModelRef, ModelVersion,
+    NewReport, NewVersion, Protection, Query, Registry, Report, Rollback, Selector, Stage, StreamedContent,
+    Tagging,
 };
 pub use request::{ModelId, Request, Response, RoutingContext, Timings};
 pub use router::{Decision, Reason, Router};

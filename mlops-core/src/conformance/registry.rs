@@ -4,10 +4,13 @@ mod support;
 
 use semver::Version;
 
-use self::support::{champion, history, name, new, next, refused, resolve, signature, v, winner};
+use self::support::{
+    champion, collect, history, name, new, next, one_by_one, refused, resolve, signature, v, winner,
+};
 use super::both;
 use crate::{
-    Alias, AliasMove, AuditChange, Digest, Lineage, ModelId, NewVersion, Query, Registry, Stage, Tagging,
+    Alias, AliasHistory, AliasMove, Artifact, AuditChange, Content, Deletion, Deprecation, Digest, Lineage,
+    ModelId, NewReport, NewVersion, Query, Registry, Rollback, Stage, Tagging,
 };
 
 /// Checks the whole contract of [`Registry`]. `make` gives a fresh, empty registry each time.
@@ -27,11 +30,15 @@ pub async fn check<R: Registry>(make: impl AsyncFn() -> R) {
     a_version_is_immutable(&make().await).await;
     a_version_without_a_number_gets_the_next_major_one(&make().await).await;
     bytes_are_verified(&make().await).await;
+    bytes_come_and_go_in_pieces(&make().await).await;
     what_does_not_exist_is_not_found(&make().await).await;
     versions_are_ordered_and_the_latest_is_a_release(&make().await).await;
     an_alias_moves(&make().await).await;
     an_alias_moves_only_from_where_it_is_expected(&make().await).await;
+    an_alias_goes_back_and_its_past_is_known(&make().await).await;
     tags_change_and_nothing_else_does(&make().await).await;
+    reports_and_warnings_stay_with_a_version(&make().await).await;
+    a_deleted_version_is_gone_for_good(&make().await).await;
     search_finds_what_fits(&make().await).await;
     history_has_every_change_in_order(&make().await).await;
     watch_tells_what_happens_from_now_on(&make().await).await;
@@ -117,6 +124,35 @@ async fn bytes_are_verified(registry: &impl Registry) {
     refused("integrity", "bytes of another digest", registry.fetch(&version, "weights").await);
 }
 
+async fn bytes_come_and_go_in_pieces(registry: &impl Registry) {
+    let bytes: Vec<u8> = (0..300_000_u32).map(|n| (n % 241) as u8).collect();
+    let artifact = Artifact { digest: Digest::of(&bytes), size: bytes.len() as u64 };
+    let pieces = bytes.clone();
+    let content = Content::streamed(artifact, move || one_by_one(&pieces, 70_000));
+    let version = registry.register(new("fraud", "1.0.0").with_artifact("weights", content)).await.unwrap();
+    assert_eq!(version.artifacts["weights"], artifact, "a stream becomes an artifact");
+    let stream = registry.fetch_stream(&version, "weights").await.unwrap();
+    assert!(collect(stream).await.unwrap() == bytes, "the bytes come back in pieces");
+    assert!(registry.fetch(&version, "weights").await.unwrap() == bytes, "and as a whole");
+    refused("not_found", "an unknown artifact", registry.fetch_stream(&version, "biases").await.map(drop));
+
+    let pieces = bytes.clone();
+    let other = Artifact { digest: Digest::of(b"other bytes"), ..artifact };
+    let lie = Content::streamed(other, move || one_by_one(&pieces, 70_000));
+    let refusal = registry.register(new("fraud", "2.0.0").with_artifact("weights", lie)).await;
+    refused("integrity", "a stream of bytes of another digest", refusal);
+    refused("not_found", "the version that was refused", resolve(registry, "fraud", "2.0.0").await);
+    let missing = new("fraud", "2.0.0").with_artifact("weights", Content::file("no/such/file"));
+    refused("not_found", "a file that is not there", registry.register(missing).await);
+
+    let mut changed = version;
+    if let Some(artifact) = changed.artifacts.get_mut("weights") {
+        artifact.digest = Digest::of(b"other bytes");
+    }
+    let stream = async { collect(registry.fetch_stream(&changed, "weights").await?).await };
+    refused("integrity", "a stream of another digest", stream.await);
+}
+
 async fn what_does_not_exist_is_not_found(registry: &impl Registry) {
     assert!(registry.models().await.unwrap().is_empty(), "a fresh registry has no models");
     assert!(registry.search(&Query::new()).await.unwrap().is_empty(), "a fresh registry has no versions");
@@ -138,6 +174,14 @@ async fn what_does_not_exist_is_not_found(registry: &impl Registry) {
         refused("not_found", "an alias of no model", registry.move_alias(change).await);
         let change = AliasMove::removal(unknown, champion());
         refused("not_found", "no alias of no model", registry.move_alias(change).await);
+        let back = Rollback::new(name("froud"), champion());
+        refused("not_found", "the way back of no model", registry.rollback(back).await);
+        let nothing = || ModelId::new(name("froud"), v("1.0.0"));
+        let report = NewReport::evaluation(nothing(), "fairness");
+        refused("not_found", "a report on no model", registry.report(report).await);
+        let warning = Deprecation::new(nothing(), "old");
+        refused("not_found", "a warning against no model", registry.deprecate(warning).await);
+        refused("not_found", "the deletion of no model", registry.delete(Deletion::new(nothing())).await);
     }
     let fraud = name("fraud");
     refused("not_found", "no such version", resolve(registry, "fraud", "1.0.1").await);
@@ -148,6 +192,12 @@ async fn what_does_not_exist_is_not_found(registry: &impl Registry) {
     refused("not_found", "the removal of no alias", registry.move_alias(change).await);
     let missing = ModelId::new(fraud.clone(), v("1.0.1"));
     refused("not_found", "a tag of no version", registry.tag(Tagging::set(missing, "a", "b")).await);
+    let missing = || ModelId::new(name("fraud"), v("1.0.1"));
+    let report = NewReport::evaluation(missing(), "fairness");
+    refused("not_found", "a report on no version", registry.report(report).await);
+    let warning = Deprecation::new(missing(), "old");
+    refused("not_found", "a warning against no version", registry.deprecate(warning).await);
+    refused("not_found", "the deletion of no version", registry.delete(Deletion::new(missing())).await);
     let id = ModelId::new(fraud, v("1.0.0"));
     refused("not_found", "the removal of no tag", registry.tag(Tagging::remove(id, "a")).await);
     assert_eq!(history(registry, "fraud").await.len(), 1, "what was refused is not in history");
@@ -247,6 +297,108 @@ async fn an_alias_moves_only_from_where_it_is_expected(registry: &impl Registry)
     assert_eq!(history(registry, "fraud").await.len(), 2 + moves, "what was refused is not in history");
 }
 
+async fn an_alias_goes_back_and_its_past_is_known(registry: &impl Registry) {
+    let to = |version| AliasMove::new(name("fraud"), champion(), v(version));
+    let back = || registry.rollback(Rollback::new(name("fraud"), champion()).by("alice").because("errors"));
+    let mut moved = Vec::new();
+    for version in ["1.0.0", "2.0.0", "3.0.0"] {
+        registry.register(new("fraud", version)).await.unwrap();
+        moved.push(registry.move_alias(to(version)).await.unwrap());
+    }
+    for (from, expected) in [("3.0.0", "2.0.0"), ("2.0.0", "1.0.0")] {
+        let event = back().await.unwrap();
+        let (from, to, reason) = (Some(v(from)), Some(v(expected)), "errors".to_owned());
+        let change = AuditChange::AliasMoved { alias: champion(), from, to, reason };
+        assert_eq!((event.actor.as_str(), &event.change), ("alice", &change), "the event of going back");
+        let resolved = resolve(registry, "fraud", "@champion").await.unwrap();
+        assert_eq!(resolved.id.version, v(expected), "the alias is back where it was before");
+        moved.push(event);
+    }
+    refused("conflict", "going back from the first version", back().await);
+    let candidate = Alias::new("candidate").unwrap();
+    let nowhere = Rollback::new(name("fraud"), candidate.clone());
+    refused("conflict", "going back with an alias that was nowhere", registry.rollback(nowhere).await);
+
+    let history = history(registry, "fraud").await;
+    assert!(history.is_sorted_by_key(|event| event.at), "the times of history do not go backwards");
+    let past = AliasHistory::of(&history, &champion());
+    for event in &moved {
+        let then = registry.alias_at(&name("fraud"), &champion(), event.at).await.unwrap();
+        assert_eq!(then.as_ref(), past.at(event.at), "where it pointed at {}", event.at);
+    }
+    let now = moved.last().unwrap().at;
+    let of_alias = |alias: Alias| async move { registry.alias_at(&name("fraud"), &alias, now).await };
+    assert_eq!(of_alias(champion()).await.unwrap(), Some(v("1.0.0")), "where it points now");
+    assert_eq!(of_alias(candidate).await.unwrap(), None, "an alias that was nowhere");
+    let before = history[0].at - std::time::Duration::from_secs(1);
+    let then = registry.alias_at(&name("fraud"), &champion(), before).await.unwrap();
+    assert_eq!(then, None, "where it pointed before all");
+}
+
+async fn reports_and_warnings_stay_with_a_version(registry: &impl Registry) {
+    let registered = registry.register(new("fraud", "1.0.0")).await.unwrap();
+    let id = || registered.id.clone();
+    let gate =
+        NewReport::gate(id(), "accuracy", false).with_metric("auc", 0.1 + 0.2).with_summary("too \"low\"");
+    let first = registry.report(gate.by("ci")).await.unwrap();
+    let second = registry.report(NewReport::gate(id(), "accuracy", true).by("ci")).await.unwrap();
+    registry.report(NewReport::evaluation(id(), "fairness").by("bob")).await.unwrap();
+    let warned = registry.deprecate(Deprecation::new(id(), "use 2.0.0").by("alice")).await.unwrap();
+
+    let (version, reason) = (v("1.0.0"), Some("use 2.0.0".to_owned()));
+    assert_eq!(warned.change, AuditChange::Deprecated { version: version.clone(), reason: reason.clone() });
+    let change = AuditChange::Reported { version, name: "accuracy".to_owned(), passed: Some(false) };
+    assert_eq!((first.actor.as_str(), &first.change), ("ci", &change), "the event of a report");
+    let resolved = resolve(registry, "fraud", "1.0.0").await.unwrap();
+    assert_eq!(resolved.deprecated, reason, "the warning is with the version");
+    let told: Vec<_> = resolved.reports.iter().map(|report| (report.name.as_str(), report.passed)).collect();
+    let expected = [("accuracy", Some(false)), ("accuracy", Some(true)), ("fairness", None)];
+    assert_eq!(told, expected, "every report is with the version, the oldest first");
+    let report = &resolved.reports[0];
+    assert_eq!(report.metrics, [("auc".to_owned(), 0.1 + 0.2)].into(), "metrics are kept to the last bit");
+    assert_eq!((report.summary.as_str(), report.by.as_str()), ("too \"low\"", "ci"));
+    assert_eq!([report.at, resolved.reports[1].at], [first.at, second.at], "reports have their time");
+
+    registry.deprecate(Deprecation::withdrawn(id())).await.unwrap();
+    let resolved = resolve(registry, "fraud", "1.0.0").await.unwrap();
+    assert_eq!(resolved.deprecated, None, "the warning is taken back");
+    assert_eq!(history(registry, "fraud").await.len(), 6, "all of it is in history");
+}
+
+async fn a_deleted_version_is_gone_for_good(registry: &impl Registry) {
+    for version in ["1.0.0", "2.0.0", "3.0.0"] {
+        registry
+            .register(new("fraud", version).with_artifact("weights", version.as_bytes().to_vec()))
+            .await
+            .unwrap();
+        registry.move_alias(AliasMove::new(name("fraud"), champion(), v(version))).await.unwrap();
+    }
+    let id = |version| ModelId::new(name("fraud"), v(version));
+    let delete = |version| registry.delete(Deletion::new(id(version)).by("alice").because("leaked"));
+    refused("conflict", "the deletion of a version an alias points to", delete("3.0.0").await);
+    let event = delete("2.0.0").await.unwrap();
+    let change = AuditChange::Deleted { version: v("2.0.0"), reason: "leaked".to_owned() };
+    assert_eq!((event.actor.as_str(), &event.change), ("alice", &change), "the event of the deletion");
+
+    refused("not_found", "a deleted version", resolve(registry, "fraud", "2.0.0").await);
+    refused("not_found", "its second deletion", delete("2.0.0").await);
+    refused("not_found", "a tag of it", registry.tag(Tagging::set(id("2.0.0"), "a", "b")).await);
+    let change = AliasMove::new(name("fraud"), champion(), v("2.0.0"));
+    refused("not_found", "an alias to it", registry.move_alias(change).await);
+    refused("conflict", "its number for another version", registry.register(new("fraud", "2.0.0")).await);
+    let versions = registry.versions(&name("fraud")).await.unwrap();
+    let versions: Vec<_> = versions.iter().map(|version| version.id.version.to_string()).collect();
+    assert_eq!(versions, ["1.0.0", "3.0.0"], "the versions that are left");
+    assert_eq!(registry.search(&Query::new()).await.unwrap().len(), 2, "search finds what is left");
+    registry.rollback(Rollback::new(name("fraud"), champion())).await.unwrap();
+    let resolved = resolve(registry, "fraud", "@champion").await.unwrap();
+    assert_eq!(resolved.id.version, v("1.0.0"), "going back passes it over");
+    assert_eq!(registry.fetch(&resolved, "weights").await.unwrap(), &b"1.0.0"[..], "other bytes stay");
+    let told =
+        history(registry, "fraud").await.iter().map(|event| event.change.to_string()).collect::<Vec<_>>();
+    assert!(told.contains(&"registered 2.0.0".to_owned()), "its history stays: {told:?}");
+}
+
 async fn tags_change_and_nothing_else_does(registry: &impl Registry) {
     let registered = registry.register(new("fraud", "1.0.0").with_tag("team", "risk")).await.unwrap();
     registry.register(new("fraud", "2.0.0").with_tag("team", "risk")).await.unwrap();
@@ -286,6 +438,7 @@ async fn search_finds_what_fits(registry: &impl Registry) {
     registry.move_alias(AliasMove::new(name("fraud"), champion(), v("1.0.0"))).await.unwrap();
     registry.tag(Tagging::set(ModelId::new(name("fraud"), v("2.0.0")), "gate", "passed")).await.unwrap();
     let query = Query::new;
+    let first = history(registry, "fraud").await[0].at;
     for (query, expected) in [
         (query(), &["digits 1.0.0", "fraud 1.0.0", "fraud 2.0.0"][..]),
         (query().with_model(name("fraud")), &["fraud 1.0.0", "fraud 2.0.0"]),
@@ -296,6 +449,14 @@ async fn search_finds_what_fits(registry: &impl Registry) {
         (query().with_alias(champion()), &["fraud 1.0.0"]),
         (query().with_text("a model FOR risk"), &["fraud 1.0.0", "fraud 2.0.0"]),
         (query().with_tag("team", "risk").with_metric_at_least("auc", 0.95), &["fraud 2.0.0"]),
+        (query().with_metric("auc<0.97".parse().unwrap()), &["fraud 1.0.0"]),
+        (query().with_metric("loss<1".parse().unwrap()), &[]),
+        (query().registered_from(first), &["digits 1.0.0", "fraud 1.0.0", "fraud 2.0.0"]),
+        (query().registered_before(first), &[]),
+        (query().with_limit(2), &["digits 1.0.0", "fraud 1.0.0"]),
+        (query().with_limit(2).after(ModelId::new(name("fraud"), v("1.0.0"))), &["fraud 2.0.0"]),
+        (query().with_limit(1).with_tag("team", "risk"), &["fraud 1.0.0"]),
+        (query().after(ModelId::new(name("fraud"), v("2.0.0"))), &[]),
     ] {
         let found = registry.search(&query).await.unwrap();
         let found: Vec<_> = found.iter().map(|version| version.id.to_string()).collect();

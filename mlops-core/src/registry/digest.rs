@@ -24,6 +24,19 @@ use crate::{Error, Result};
 #[serde(try_from = "String", into = "String")]
 pub struct Digest([u8; 32]);
 
+/// Makes the digest of bytes that come piece by piece.
+///
+/// ```
+/// use mlops_core::{Digest, Digester};
+///
+/// let mut digester = Digester::new();
+/// digester.update(b"a");
+/// digester.update(b"bc");
+/// assert_eq!(digester.finish(), Digest::of(b"abc"));
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Digester(Sha256);
+
 const PREFIX: &str = "sha256:";
 
 impl Digest {
@@ -52,6 +65,25 @@ impl Digest {
             "{what} should have digest {self}, but its {} bytes have {actual}",
             bytes.len()
         )))
+    }
+}
+
+impl Digester {
+    /// A digester of no bytes yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the next bytes in.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of all the bytes.
+    #[must_use]
+    pub fn finish(self) -> Digest {
+        Digest(self.0.finalize().into())
     }
 }
 

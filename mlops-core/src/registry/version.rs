@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bytes::Bytes;
 use jiff::Timestamp;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
-use super::Digest;
+use super::{Approval, Content, Digest, Report};
 use crate::{Alias, ModelId, ModelName, Signature};
 
 /// A version on its way into a registry.
@@ -37,7 +36,7 @@ pub struct NewVersion {
     /// What the model takes and gives.
     pub signature: Signature,
     /// Named bytes: weights, an ONNX file, a reference profile, a model card.
-    pub artifacts: BTreeMap<String, Bytes>,
+    pub artifacts: BTreeMap<String, Content>,
     /// Offline results, by name.
     pub metrics: BTreeMap<String, f64>,
     /// How it was trained, by name.
@@ -79,8 +78,8 @@ impl NewVersion {
 
     /// Adds an artifact.
     #[must_use]
-    pub fn with_artifact(mut self, name: impl Into<String>, bytes: impl Into<Bytes>) -> Self {
-        self.artifacts.insert(name.into(), bytes.into());
+    pub fn with_artifact(mut self, name: impl Into<String>, content: impl Into<Content>) -> Self {
+        self.artifacts.insert(name.into(), content.into());
         self
     }
 
@@ -190,8 +189,8 @@ impl Lineage {
     }
 }
 
-/// A registered version. All of it is immutable but its tags and aliases, which are those of the moment it
-/// was read.
+/// A registered version. All of it is immutable but its tags, reports, approvals, aliases and the warning against
+/// it, which are those of the moment it was read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelVersion {
     /// Model and version.
@@ -217,6 +216,15 @@ pub struct ModelVersion {
     pub registered_by: String,
     /// The aliases that point to it.
     pub aliases: BTreeSet<Alias>,
+    /// What examinations have found since, the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reports: Vec<Report>,
+    /// Who approved that which alias moves to it, the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approvals: Vec<Approval>,
+    /// Why it should not be used any more, if so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deprecated: Option<String>,
 }
 
 impl ModelVersion {
@@ -259,6 +267,12 @@ impl Stage {
             Self::Staging => "staging",
             Self::Production => "production",
         }
+    }
+
+    /// The alias that stands for it; [`Stage::Development`] needs none.
+    #[must_use]
+    pub fn alias(self) -> Option<Alias> {
+        if self == Self::Development { None } else { Alias::new(self.name()).ok() }
     }
 }
 
@@ -378,6 +392,9 @@ mod tests {
             registered_at: Timestamp::UNIX_EPOCH,
             registered_by: String::new(),
             aliases: BTreeSet::new(),
+            reports: Vec::new(),
+            approvals: Vec::new(),
+            deprecated: None,
         };
         assert_eq!(version.stage(), Stage::Development);
         for (alias, stage) in

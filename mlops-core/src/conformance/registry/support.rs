@@ -1,14 +1,19 @@
 //! What the suite for registries is written with.
 
+use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use futures_core::Stream;
 use semver::Version;
 
 use crate::{
-    Alias, AuditEvent, DType, Dimension, EventStream, ModelName, ModelVersion, NewVersion, Registry, Result,
-    Selector, Signature, TensorSpec,
+    Alias, AuditEvent, ByteStream, DType, Dimension, EventStream, ModelName, ModelVersion, NewVersion,
+    Registry, Result, Selector, Signature, TensorSpec,
 };
 
 /// How long an event may take to come out of [`Registry::watch`].
@@ -59,6 +64,30 @@ pub(super) fn winner<T: Debug>(what: &str, a: Result<T>, b: Result<T>) -> T {
         }
         (a, b) => panic!("{what} exactly one wins, but: {a:?} and {b:?}"),
     }
+}
+
+/// A stream of these bytes in pieces of that size.
+pub(super) fn one_by_one(bytes: &[u8], size: usize) -> ByteStream {
+    Box::pin(Pieces(bytes.chunks(size).map(Bytes::copy_from_slice).collect()))
+}
+
+struct Pieces(VecDeque<Bytes>);
+
+impl Stream for Pieces {
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Poll::Ready(self.0.pop_front().map(Ok))
+    }
+}
+
+/// All that a stream gives.
+pub(super) async fn collect(mut stream: ByteStream) -> Result<Vec<u8>> {
+    let mut all = Vec::new();
+    while let Some(piece) = poll_fn(|context| stream.as_mut().poll_next(context)).await {
+        all.extend_from_slice(&piece?);
+    }
+    Ok(all)
 }
 
 /// The next event of a stream. A thread of its own sees to it that a silent stream does not go unnoticed,
