@@ -1,18 +1,22 @@
 //! The log and its fold, kept in step.
 
+mod events;
+
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use mlops_core::{Clock, Error, ModelName, Result};
+use mlops_core::{Clock, Error, Result};
 use tokio::sync::{Mutex, watch};
 
+use self::events::Archive;
+use crate::checkpoint::{Checkpoint, Checkpoints, Snapshot};
 use crate::document::{Change, Document, Transition};
 use crate::log::{Log, Written};
 use crate::state::State;
 
-/// How many transitions are read at once when a registry is opened.
+/// How many transitions are read at once when there are many to read.
 const READ_AHEAD: usize = 32;
 
 /// How often a number that is taken, but not to be read, is tried again before that is an error. Some
@@ -20,10 +24,17 @@ const READ_AHEAD: usize = 32;
 const PATIENCE: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// After so many transitions a checkpoint is written.
+pub(crate) const CHECKPOINT_INTERVAL: u64 = 1000;
+
 #[derive(Debug)]
 pub(crate) struct Journal {
     log: Log,
+    checkpoints: Checkpoints,
     state: RwLock<State>,
+    /// What this registry knows of the latest checkpoint. Who writes one holds it meanwhile.
+    checkpoint: Mutex<Option<Checkpoint>>,
+    archive: Archive,
     /// The tail of `state`, for those who wait for it to move.
     tail: watch::Sender<u64>,
     /// Writers of this process queue here, so that they compete with other processes only.
@@ -32,28 +43,47 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// Reads the whole log.
-    pub(crate) async fn open(log: Log) -> Result<Self> {
-        let last = log.last().await?;
-        let mut state = State::default();
-        {
-            let mut documents =
-                stream::iter(1..=last).map(|sequence| log.read(sequence)).buffered(READ_AHEAD);
-            while let Some(document) = documents.try_next().await? {
-                let missing = log.file(state.tail() + 1);
-                let document = document.ok_or_else(|| {
-                    Error::integrity(format!("{missing} is missing, though {} is there", log.file(last)))
-                })?;
-                apply(&log, &mut state, document)?;
+    /// Reads the latest checkpoint, and the log from there.
+    pub(crate) async fn open(log: Log, checkpoints: Checkpoints) -> Result<Self> {
+        let (mut state, checkpoint) = match last_state(&checkpoints).await {
+            Ok(Some((state, checkpoint))) => (state, Some(checkpoint)),
+            Ok(None) => (State::default(), None),
+            // The log says the same, and more slowly.
+            Err(error @ (Error::Integrity { .. } | Error::NotFound { .. } | Error::Unsupported { .. })) => {
+                tracing::warn!(%error, "the checkpoint is of no use; the whole log is read instead");
+                (State::default(), None)
             }
-        }
-        Ok(Self::new(log, state))
+            Err(error) => return Err(error),
+        };
+        read_on(&log, &mut state).await?;
+        Ok(Self::new(log, checkpoints, state, checkpoint))
     }
 
     /// A journal that has read the log up to `state`.
-    pub(crate) fn new(log: Log, state: State) -> Self {
-        let tail = watch::Sender::new(state.tail());
-        Self { log, state: RwLock::new(state), tail, turn: Mutex::default(), writer: random_name() }
+    pub(crate) fn new(
+        log: Log,
+        checkpoints: Checkpoints,
+        state: State,
+        checkpoint: Option<Checkpoint>,
+    ) -> Self {
+        Self {
+            tail: watch::Sender::new(state.tail()),
+            state: RwLock::new(state),
+            archive: Archive::new(checkpoint.clone()),
+            checkpoint: Mutex::new(checkpoint),
+            log,
+            checkpoints,
+            turn: Mutex::default(),
+            writer: random_name(),
+        }
+    }
+
+    pub(crate) fn log(&self) -> &Log {
+        &self.log
+    }
+
+    pub(crate) fn checkpoints(&self) -> &Checkpoints {
+        &self.checkpoints
     }
 
     /// Asks the state as it is known now.
@@ -69,10 +99,21 @@ impl Journal {
 
     /// Takes in what others have written.
     pub(crate) async fn refresh(&self) -> Result<()> {
-        while let Some(document) = self.log.read(self.known(State::tail) + 1).await? {
-            self.apply(document)?;
+        // Where there was one more, there may be many.
+        let mut window = 1;
+        loop {
+            let next = self.known(State::tail) + 1;
+            let mut documents = stream::iter(next..next + window)
+                .map(|sequence| self.log.read(sequence))
+                .buffered(READ_AHEAD);
+            while let Some(document) = documents.try_next().await? {
+                match document {
+                    Some(document) => self.apply(document)?,
+                    None => return Ok(()),
+                }
+            }
+            window = (2 * window).min(READ_AHEAD as u64);
         }
-        Ok(())
     }
 
     /// Writes the change that `plan` makes of the state; again and again, while others are faster.
@@ -83,21 +124,35 @@ impl Journal {
         &self,
         clock: &dyn Clock,
         actor: &str,
-        model: &ModelName,
+        plan: impl Fn(&State) -> Result<Change> + Send + Sync,
+    ) -> Result<Transition> {
+        let transition = self.append_in_turn(clock, actor, plan).await?;
+        let interval = transition.sequence % CHECKPOINT_INTERVAL == 0;
+        if interval && let Err(error) = self.write_checkpoint().await {
+            // The change itself is there. The next one tries again.
+            tracing::warn!(%error, "no checkpoint could be written");
+        }
+        Ok(transition)
+    }
+
+    async fn append_in_turn(
+        &self,
+        clock: &dyn Clock,
+        actor: &str,
         plan: impl Fn(&State) -> Result<Change> + Send + Sync,
     ) -> Result<Transition> {
         let _turn = self.turn.lock().await;
         let mut stalled = 0;
+        self.refresh().await?;
         loop {
-            self.refresh().await?;
             let transition = self.known(|state| {
+                let now = clock.now();
                 Ok::<_, Error>(Transition {
                     sequence: state.tail() + 1,
-                    previous: state.head(),
+                    previous: state.position.head,
                     writer: self.writer.clone(),
-                    at: clock.now(),
+                    at: state.position.at.map_or(now, |before| before.max(now)),
                     actor: actor.to_owned(),
-                    model: model.clone(),
                     change: plan(state)?,
                 })
             })?;
@@ -107,9 +162,11 @@ impl Journal {
                 match self.log.read(sequence).await? {
                     // The store had answered before, but the answer was lost on its way.
                     Some(found) if found.digest == document.digest => {}
-                    Some(_) => {
+                    Some(found) => {
                         tracing::debug!(sequence, "another writer was faster");
                         stalled = 0;
+                        self.apply(found)?;
+                        self.refresh().await?;
                         continue;
                     }
                     None if stalled < PATIENCE => {
@@ -125,14 +182,66 @@ impl Journal {
             }
             let transition = document.transition.clone();
             self.apply(document)?;
-            tracing::debug!(sequence, %model, actor, change = %transition.event().change, "registry changed");
+            if let Some(event) = transition.event() {
+                tracing::debug!(sequence, model = %event.model, actor, change = %event.change, "registry changed");
+            }
             return Ok(transition);
         }
+    }
+
+    /// Writes a checkpoint of what is known now, unless somebody else has; returns the number of its last
+    /// transition, 0 for an empty log.
+    pub(crate) async fn write_checkpoint(&self) -> Result<u64> {
+        let mut known = self.checkpoint.lock().await;
+        let latest = match self.checkpoints.latest().await {
+            Ok(Some(latest)) if latest.sequence <= self.known(State::tail) => Some(latest),
+            Ok(_) | Err(Error::Integrity { .. } | Error::Unsupported { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        if latest.as_ref().map(|latest| latest.sequence) > known.as_ref().map(|known| known.sequence) {
+            self.adopt(&mut known, latest);
+        }
+        let archived = known.as_ref().map_or(0, |known| known.sequence);
+        if self.known(State::tail) == archived {
+            return Ok(archived);
+        }
+        let snapshot = self.known(|state| Snapshot::of(state, archived))?;
+        let written = match self.checkpoints.write(&snapshot, known.as_ref()).await {
+            Err(error @ (Error::Integrity { .. } | Error::NotFound { .. })) => {
+                tracing::warn!(%error, "the checkpoint before is of no use; one is made of the whole log");
+                let replayed = self.replay().await?;
+                self.checkpoints.write(&Snapshot::of(&replayed, 0)?, None).await?
+            }
+            written => written?,
+        };
+        let sequence = written.sequence;
+        self.adopt(&mut known, Some(written));
+        Ok(sequence)
+    }
+
+    /// The state that the whole log says, whatever a checkpoint says.
+    ///
+    /// # Errors
+    /// The first harm that is found.
+    pub(crate) async fn replay(&self) -> Result<State> {
+        let mut state = State::default();
+        read_on(&self.log, &mut state).await?;
+        Ok(state)
     }
 
     /// Tells when the tail moves.
     pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
         self.tail.subscribe()
+    }
+
+    fn adopt(&self, known: &mut Option<Checkpoint>, checkpoint: Option<Checkpoint>) {
+        if let Some(checkpoint) = &checkpoint {
+            // First the archive, then the state: whoever asks in between finds an event twice, rather than nowhere.
+            self.archive.set(checkpoint.clone());
+            let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+            state.archive(checkpoint.sequence);
+        }
+        *known = checkpoint;
     }
 
     fn apply(&self, document: Document) -> Result<()> {
@@ -146,13 +255,39 @@ impl Journal {
     }
 }
 
+async fn last_state(checkpoints: &Checkpoints) -> Result<Option<(State, Checkpoint)>> {
+    let Some(checkpoint) = checkpoints.latest().await? else {
+        return Ok(None);
+    };
+    Ok(Some((checkpoints.state(&checkpoint).await?, checkpoint)))
+}
+
+/// Reads the log from `state` to its end.
+async fn read_on(log: &Log, state: &mut State) -> Result<()> {
+    let last = log.last().await?;
+    if last < state.tail() {
+        let missing = log.file(state.tail());
+        return Err(Error::integrity(format!("{missing} is missing, though a checkpoint was made after it")));
+    }
+    let unread = state.tail() + 1..=last;
+    let mut documents = stream::iter(unread).map(|sequence| log.read(sequence)).buffered(READ_AHEAD);
+    while let Some(document) = documents.try_next().await? {
+        let missing = log.file(state.tail() + 1);
+        let document = document.ok_or_else(|| {
+            Error::integrity(format!("{missing} is missing, though {} is there", log.file(last)))
+        })?;
+        apply(log, state, document)?;
+    }
+    Ok(())
+}
+
 fn apply(log: &Log, state: &mut State, document: Document) -> Result<()> {
     let file = log.file(document.transition.sequence);
     state.apply(document).map_err(|fault| Error::integrity(format!("{file}: {fault}")))
 }
 
 /// 128 random bits as text. They need to differ between writers, and nothing more.
-fn random_name() -> String {
+pub(crate) fn random_name() -> String {
     let random = || RandomState::new().build_hasher().finish();
     format!("{:016x}{:016x}", random(), random())
 }

@@ -66,18 +66,38 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod blobs;
+mod card;
+mod checkpoint;
+mod collect;
 mod document;
 mod journal;
+mod lifecycle;
 pub mod limits;
+mod lineage;
+mod live;
 mod log;
 mod off_thread;
+mod progress;
 mod registry;
 mod rules;
+pub mod runs;
 mod state;
 mod store_error;
+mod trust;
+mod verify;
 mod watch;
 
+pub use card::model_card;
+pub use collect::{Garbage, GarbageCollection, GarbageFile, GarbageKind};
+pub use lifecycle::{NewApproval, Protecting};
+pub use lineage::LineageGraph;
+pub use live::LiveView;
+pub use progress::{Direction, Transfer};
 pub use registry::ObjectStoreRegistry;
+pub use trust::{PublicKey, VersionSignature};
+#[cfg(feature = "sign")]
+pub use trust::{SigningKey, TrustPolicy};
+pub use verify::{Fault, Verification};
 
 /// The crate whose types are part of this API, in the version it is built with.
 pub mod reexports {

@@ -2,7 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use mlops_core::{AliasMove, Error, ModelName, NewVersion, Result, Tagging};
+use mlops_core::{
+    AliasMove, Deletion, Deprecation, Error, ModelName, NewReport, NewVersion, Result, Tagging,
+};
+
+use crate::lifecycle::NewApproval;
+use crate::runs::NewRun;
 
 /// Bytes of one transition in the log: everything about a version but the content of its artifacts.
 pub const MAX_TRANSITION_BYTES: usize = 4 << 20;
@@ -24,15 +29,7 @@ pub(crate) fn check_new(new: &NewVersion) -> Result<()> {
         check_artifact_name(name)?;
     }
     check_entries("artifacts", new.artifacts.len())?;
-    check_entries("metrics", new.metrics.len())?;
-    for (name, value) in &new.metrics {
-        check_name("the name of a metric", name)?;
-        if !value.is_finite() {
-            return Err(Error::invalid_input(format!(
-                "the metric `{name}` is {value}; metrics must be finite"
-            )));
-        }
-    }
+    check_metrics(&new.metrics)?;
     check_map("parameter", &new.parameters)?;
     check_map("tag", &new.tags)?;
     check_map("environment", &new.lineage.environment)?;
@@ -57,6 +54,52 @@ pub(crate) fn check_tagging(change: &Tagging) -> Result<()> {
     check_actor(&change.actor)
 }
 
+pub(crate) fn check_report(report: &NewReport) -> Result<()> {
+    check_name("the name of a report", &report.name)?;
+    check_metrics(&report.metrics)?;
+    check_length("the summary of a report", &report.summary, MAX_TEXT_BYTES)?;
+    check_actor(&report.actor)
+}
+
+pub(crate) fn check_approval(approval: &NewApproval) -> Result<()> {
+    if approval.actor.is_empty() {
+        return Err(Error::invalid_input("an approval must say who approves"));
+    }
+    check_length("the comment", &approval.comment, MAX_TEXT_BYTES)?;
+    check_actor(&approval.actor)
+}
+
+pub(crate) fn check_deprecation(change: &Deprecation) -> Result<()> {
+    check_length("the reason", change.reason.as_deref().unwrap_or_default(), MAX_TEXT_BYTES)?;
+    check_actor(&change.actor)
+}
+
+pub(crate) fn check_deletion(deletion: &Deletion) -> Result<()> {
+    check_length("the reason", &deletion.reason, MAX_TEXT_BYTES)?;
+    check_actor(&deletion.actor)
+}
+
+pub(crate) fn check_run(new: &NewRun) -> Result<()> {
+    check_name("the name of an experiment", &new.experiment)?;
+    check_length("the name of the run", &new.name, MAX_NAME_BYTES)?;
+    check_map("parameter", &new.parameters)?;
+    check_map("tag", &new.tags)?;
+    check_actor(&new.actor)
+}
+
+fn check_metrics(metrics: &BTreeMap<String, f64>) -> Result<()> {
+    check_entries("metrics", metrics.len())?;
+    for (name, value) in metrics {
+        check_name("the name of a metric", name)?;
+        if !value.is_finite() {
+            return Err(Error::invalid_input(format!(
+                "the metric `{name}` is {value}; metrics must be finite"
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// Artifacts obey the rule of all names of the house, so that a host can use theirs as file names.
 pub(crate) fn check_artifact_name(name: &str) -> Result<()> {
     ModelName::new(name).map(drop).map_err(|_| {
@@ -68,7 +111,7 @@ pub(crate) fn check_artifact_name(name: &str) -> Result<()> {
     })
 }
 
-fn check_actor(actor: &str) -> Result<()> {
+pub(crate) fn check_actor(actor: &str) -> Result<()> {
     check_length("the actor", actor, MAX_NAME_BYTES)
 }
 
@@ -88,7 +131,7 @@ fn check_entries(what: &str, count: usize) -> Result<()> {
     Err(Error::invalid_input(format!("{count} {what}; at most {MAX_ENTRIES} are allowed")))
 }
 
-fn check_name(what: &str, name: &str) -> Result<()> {
+pub(crate) fn check_name(what: &str, name: &str) -> Result<()> {
     if name.is_empty() {
         return Err(Error::invalid_input(format!("{what} is empty")));
     }
@@ -98,7 +141,7 @@ fn check_name(what: &str, name: &str) -> Result<()> {
     check_length(what, name, MAX_NAME_BYTES)
 }
 
-fn check_length(what: &str, text: &str, limit: usize) -> Result<()> {
+pub(crate) fn check_length(what: &str, text: &str, limit: usize) -> Result<()> {
     if text.len() <= limit {
         return Ok(());
     }

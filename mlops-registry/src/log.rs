@@ -30,6 +30,9 @@ pub(crate) enum Written {
 const DIGITS: usize = 20;
 const SUFFIX: &str = ".json";
 
+/// So many transitions are in one folder, so that the last of a hundred thousand is found by listing few.
+const FOLDER_SIZE: u64 = 1000;
+
 impl Log {
     pub(crate) fn new(store: Arc<dyn ObjectStore>, prefix: &Path) -> Self {
         Self { store, folder: prefix.clone().join("log") }
@@ -37,7 +40,8 @@ impl Log {
 
     /// The file of a transition.
     pub(crate) fn file(&self, sequence: u64) -> Path {
-        self.folder.clone().join(format!("{sequence:0DIGITS$}{SUFFIX}"))
+        let folder = format!("{:0DIGITS$}", sequence / FOLDER_SIZE * FOLDER_SIZE);
+        self.folder.clone().join(folder).join(format!("{sequence:0DIGITS$}{SUFFIX}"))
     }
 
     /// Reads one transition; `None` when it is not there.
@@ -77,16 +81,33 @@ impl Log {
 
     /// The highest number there is; 0 when there is none. Files with other names are none of our business.
     pub(crate) async fn last(&self) -> Result<u64> {
-        self.store
-            .list(Some(&self.folder))
-            .try_fold(0, async |last, found| Ok(last.max(sequence_of(&found.location).unwrap_or_default())))
-            .await
-            .map_err(|cause| store_error(format!("{} cannot be listed", self.folder), cause))
+        let failed = |cause| store_error(format!("{} cannot be listed", self.folder), cause);
+        let found = self.store.list_with_delimiter(Some(&self.folder)).await.map_err(failed)?;
+        let mut folders: Vec<_> = found
+            .common_prefixes
+            .iter()
+            .filter_map(|folder| Some((number(folder.filename()?)?, folder)))
+            .collect();
+        folders.sort_by_key(|(first, _)| *first);
+        // A folder is empty where a writer was killed between making it and filling it.
+        for (_, folder) in folders.iter().rev() {
+            let highest = |last: u64, file: Option<&str>| {
+                last.max(file.and_then(|file| number(file.strip_suffix(SUFFIX)?)).unwrap_or_default())
+            };
+            let files = self.store.list(Some(folder));
+            let last =
+                files.try_fold(0, async |last, found| Ok(highest(last, found.location.filename()))).await;
+            match last.map_err(failed)? {
+                0 => {}
+                last => return Ok(last),
+            }
+        }
+        Ok(0)
     }
 }
 
-fn sequence_of(file: &Path) -> Option<u64> {
-    let digits = file.filename()?.strip_suffix(SUFFIX)?;
-    let numeric = digits.len() == DIGITS && digits.bytes().all(|digit| digit.is_ascii_digit());
-    if numeric { digits.parse().ok() } else { None }
+/// The number that a name stands for.
+fn number(name: &str) -> Option<u64> {
+    let numeric = name.len() == DIGITS && name.bytes().all(|digit| digit.is_ascii_digit());
+    if numeric { name.parse().ok() } else { None }
 }

@@ -1,29 +1,29 @@
 //! The registry on an object store.
 
+mod contract;
+
 use std::fmt;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use bytes::Bytes;
-use futures_util::future::try_join_all;
-use mlops_core::{
-    AliasMove, AuditEvent, Clock, Error, EventStream, ModelName, ModelVersion, NewVersion, Query, Registry,
-    Result, Selector, SystemClock, Tagging,
-};
+use mlops_core::{AuditEvent, Clock, Digest, Error, Result, SystemClock};
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 
-use crate::blobs::{self, Blobs};
+use crate::blobs::Blobs;
+use crate::checkpoint::Checkpoints;
+use crate::document::{Change, Transition};
 use crate::journal::Journal;
+use crate::lifecycle::{NewApproval, Protecting};
 use crate::log::Log;
 use crate::off_thread::off_thread;
-use crate::state::{State, there_are};
+use crate::progress::{Progress, Transfer};
+use crate::state::State;
 use crate::store_error::{io_error, store_error};
-use crate::{limits, rules, watch};
+use crate::{limits, rules};
 
 /// A registry on a folder, in memory, or on any object store that can create an object only if it is
 /// absent: S3, GCS, Azure and their like.
@@ -32,10 +32,16 @@ use crate::{limits, rules, watch};
 /// It needs a tokio runtime.
 ///
 /// # Versions
-/// Within one major version a signature may change in compatible ways only
+/// Within one major version a signature may change in compatible ways only, and within one minor version not at all
 /// ([`Signature::change_to`](mlops_core::Signature::change_to)); otherwise
-/// [`register`](Registry::register) answers [`Conflict`](Error::Conflict) and says which version to take.
+/// [`register`](mlops_core::Registry::register) answers [`Conflict`](Error::Conflict) and says which version to take.
 /// Major 0 and pre-releases promise nothing, as in semver. Build metadata alone makes no new version.
+///
+/// # Protected aliases
+/// An alias that is [protected](Self::protect) moves to a version only when enough people have
+/// [approved](Self::approve) it, and its gates have [reported](mlops_core::Registry::report) that it passed; otherwise
+/// the move is [`PermissionDenied`](Error::PermissionDenied), and says what is missing. Back to a version it has
+/// pointed to before it moves always: a way back that waits for an approval is none.
 ///
 /// # What else is refused
 /// Artifact names that are unsafe as file names, metrics that are not finite, and anything larger than
@@ -51,6 +57,12 @@ pub struct ObjectStoreRegistry {
     blobs: Blobs,
     clock: Arc<dyn Clock>,
     poll_interval: Duration,
+    /// The folder, of a registry that is in one.
+    local: Option<Arc<FilePath>>,
+    #[cfg(feature = "sign")]
+    signing_key: Option<crate::SigningKey>,
+    #[cfg(feature = "sign")]
+    trust: Option<Arc<crate::trust::Trust>>,
 }
 
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -72,7 +84,9 @@ impl ObjectStoreRegistry {
             Ok((folder, store.with_fsync(true)))
         })
         .await?;
-        Self::at(format!("file://{}", folder.display()), Arc::new(store), Path::default()).await
+        let root = format!("file://{}", folder.display());
+        let registry = Self::at(root, Arc::new(store), Path::default()).await?;
+        Ok(Self { local: Some(folder.into()), ..registry })
     }
 
     /// Opens a registry under `prefix` of an object store. An empty one needs no preparation.
@@ -91,7 +105,9 @@ impl ObjectStoreRegistry {
     #[must_use]
     pub fn in_memory() -> Self {
         let (store, prefix): (Arc<dyn ObjectStore>, _) = (Arc::new(InMemory::new()), Path::default());
-        let journal = Journal::new(Log::new(Arc::clone(&store), &prefix), State::default());
+        let log = Log::new(Arc::clone(&store), &prefix);
+        let checkpoints = Checkpoints::new(Arc::clone(&store), &prefix);
+        let journal = Journal::new(log, checkpoints, State::default(), None);
         Self::with("memory:///".to_owned(), store, &prefix, journal)
     }
 
@@ -110,6 +126,109 @@ impl ObjectStoreRegistry {
         self
     }
 
+    /// Tells `listener` how far artifacts are on their way, about every 8 MiB. It must not block.
+    #[must_use]
+    pub fn with_progress(mut self, listener: impl Fn(Transfer) + Send + Sync + 'static) -> Self {
+        self.blobs.progress = Progress::to(listener);
+        self
+    }
+
+    /// Signs every version that is registered through this registry.
+    #[cfg(feature = "sign")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "sign")))]
+    #[must_use]
+    pub fn with_signing_key(mut self, key: crate::SigningKey) -> Self {
+        self.signing_key = Some(key);
+        self
+    }
+
+    /// Resolves and fetches only versions that this policy trusts; the others are
+    /// [`Integrity`](Error::Integrity) errors. Lists, searches and [`versions`](mlops_core::Registry::versions)
+    /// still show them.
+    #[cfg(feature = "sign")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "sign")))]
+    #[must_use]
+    pub fn with_trust(mut self, policy: crate::TrustPolicy) -> Self {
+        self.trust = Some(Arc::new(crate::trust::Trust::new(policy)));
+        self
+    }
+
+    /// Approves that an alias moves to a version. Returns the event that history now holds.
+    ///
+    /// ```
+    /// # use mlops_core::*;
+    /// # use mlops_registry::{NewApproval, ObjectStoreRegistry, Protecting};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Error> {
+    /// # let registry = ObjectStoreRegistry::in_memory();
+    /// # let (fraud, champion) = (ModelName::new("fraud")?, Alias::new("champion")?);
+    /// # let version = registry.register(NewVersion::new(fraud.clone(), Signature::new([], [])?)).await?;
+    /// let two_people = Protection::default().with_approvals(2);
+    /// registry.protect(Protecting::new(fraud.clone(), champion.clone(), two_people).by("alice")).await?;
+    ///
+    /// registry.approve(NewApproval::new(version.id.clone(), champion.clone(), "alice")).await?;
+    /// let promote = || AliasMove::new(fraud.clone(), champion.clone(), version.id.version.clone());
+    /// assert!(registry.move_alias(promote()).await.is_err());
+    /// registry.approve(NewApproval::new(version.id.clone(), champion.clone(), "bob")).await?;
+    /// registry.move_alias(promote()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`NotFound`](Error::NotFound) when there is no such version, [`InvalidInput`](Error::InvalidInput) when nobody
+    /// is named as the one who approves, and those of the store.
+    pub async fn approve(&self, approval: NewApproval) -> Result<AuditEvent> {
+        limits::check_approval(&approval)?;
+        self.change(&approval.actor, |state| rules::approve(state, &approval)).await
+    }
+
+    /// Changes what an alias demands before it moves. Returns the event that history now holds.
+    ///
+    /// # Errors
+    /// [`NotFound`](Error::NotFound) when there is no such model, and those of the store.
+    pub async fn protect(&self, change: Protecting) -> Result<AuditEvent> {
+        limits::check_actor(&change.actor)?;
+        self.change(&change.actor, |state| rules::protect(state, &change)).await
+    }
+
+    /// Signs a version that is registered already. Returns the event that history now holds.
+    ///
+    /// # Errors
+    /// [`NotFound`](Error::NotFound) when there is no such version, [`Conflict`](Error::Conflict) when this key has
+    /// signed it, and those of the store.
+    #[cfg(feature = "sign")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "sign")))]
+    pub async fn sign(
+        &self,
+        id: &mlops_core::ModelId,
+        key: &crate::SigningKey,
+        actor: &str,
+    ) -> Result<AuditEvent> {
+        limits::check_actor(actor)?;
+        self.change(actor, |state| rules::sign(state, id, key)).await
+    }
+
+    /// Writes a checkpoint of what is known now; otherwise every thousandth transition does. Returns how many
+    /// transitions it spares whoever opens the registry.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn checkpoint(&self) -> Result<u64> {
+        self.journal.refresh().await?;
+        self.journal.write_checkpoint().await
+    }
+
+    /// How many transitions there are, and the digest of the last, in which those of all the others are contained.
+    /// Who keeps it elsewhere can tell later that nobody has rewritten history:
+    /// [`verify_since`](Self::verify_since).
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn head(&self) -> Result<(u64, Option<Digest>)> {
+        self.journal.current(|state| Ok((state.position.sequence, state.position.head))).await
+    }
+
     /// Where the registry lives, for people: `file:///var/lib/models`.
     #[must_use]
     pub fn root(&self) -> &str {
@@ -117,7 +236,8 @@ impl ObjectStoreRegistry {
     }
 
     async fn at(root: String, store: Arc<dyn ObjectStore>, prefix: Path) -> Result<Self> {
-        let journal = Journal::open(Log::new(Arc::clone(&store), &prefix)).await?;
+        let log = Log::new(Arc::clone(&store), &prefix);
+        let journal = Journal::open(log, Checkpoints::new(Arc::clone(&store), &prefix)).await?;
         Ok(Self::with(root, store, &prefix, journal))
     }
 
@@ -128,86 +248,54 @@ impl ObjectStoreRegistry {
             blobs: Blobs::new(store, prefix),
             clock: Arc::new(SystemClock),
             poll_interval: POLL_INTERVAL,
+            local: None,
+            #[cfg(feature = "sign")]
+            signing_key: None,
+            #[cfg(feature = "sign")]
+            trust: None,
         }
     }
-}
 
-#[async_trait]
-impl Registry for ObjectStoreRegistry {
-    async fn register(&self, new: NewVersion) -> Result<ModelVersion> {
-        limits::check_new(&new)?;
-        let described = new
-            .artifacts
-            .iter()
-            .map(async |(name, bytes)| Ok::<_, Error>((name.clone(), blobs::describe(bytes.clone()).await?)));
-        let artifacts = try_join_all(described).await?;
-        let stored = || artifacts.iter().map(|(name, artifact)| (name.clone(), (*artifact).into()));
-        // A version that cannot be registered leaves no blobs behind.
-        self.journal.current(|state| rules::register(state, &new, stored())).await?;
-        for (bytes, (_, artifact)) in new.artifacts.values().zip(&artifacts) {
-            let named = self.journal.known(|state| state.names_blob(&artifact.digest));
-            self.blobs.put(artifact, bytes, named).await?;
-        }
-        let plan = |state: &_| rules::register(state, &new, stored());
-        let transition = self.journal.append(&*self.clock, &new.actor, &new.model, plan).await?;
-        transition.registered().ok_or_else(|| Error::internal("a registration registered nothing"))
+    pub(crate) fn journal(&self) -> &Arc<Journal> {
+        &self.journal
     }
 
-    async fn resolve(&self, model: &ModelName, selector: &Selector) -> Result<ModelVersion> {
-        self.journal.current(|state| state.resolve(model, selector)).await
+    pub(crate) fn blobs(&self) -> &Blobs {
+        &self.blobs
     }
 
-    async fn fetch(&self, version: &ModelVersion, artifact: &str) -> Result<Bytes> {
-        let id = &version.id;
-        let described = version.artifacts.get(artifact).ok_or_else(|| {
-            let known = there_are(version.artifacts.keys());
-            Error::not_found(format!("{id} has no artifact `{artifact}`; {known}"))
-        })?;
-        let what = format!("the artifact `{artifact}` of {id}");
-        if let Some(bytes) = self.blobs.read(described, &what).await? {
-            return Ok(bytes);
-        }
-        // Is it the version that is not there, or only its bytes?
-        self.resolve(&id.name, &Selector::Version(id.version.clone())).await?;
-        let file = self.blobs.file(&described.digest);
-        Err(Error::integrity(format!("{what} should be in {file}, which is missing")))
+    pub(crate) fn store(&self) -> &Arc<dyn ObjectStore> {
+        self.blobs.store()
     }
 
-    async fn move_alias(&self, change: AliasMove) -> Result<AuditEvent> {
-        limits::check_alias_move(&change)?;
-        let plan = |state: &_| rules::move_alias(state, &change);
-        let transition = self.journal.append(&*self.clock, &change.actor, &change.model, plan).await?;
-        Ok(transition.event())
+    pub(crate) fn local_folder(&self) -> Option<&FilePath> {
+        self.local.as_deref()
     }
 
-    async fn tag(&self, change: Tagging) -> Result<AuditEvent> {
-        limits::check_tagging(&change)?;
-        let plan = |state: &_| rules::tag(state, &change);
-        let transition = self.journal.append(&*self.clock, &change.actor, &change.id.name, plan).await?;
-        Ok(transition.event())
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.clock
     }
 
-    async fn models(&self) -> Result<Vec<ModelName>> {
-        self.journal.current(|state| Ok(state.models())).await
+    pub(crate) fn poll_interval(&self) -> Duration {
+        self.poll_interval
     }
 
-    async fn versions(&self, model: &ModelName) -> Result<Vec<ModelVersion>> {
-        self.journal.current(|state| state.versions(model)).await
+    pub(crate) async fn append(
+        &self,
+        actor: &str,
+        plan: impl Fn(&State) -> Result<Change> + Send + Sync,
+    ) -> Result<Transition> {
+        self.journal.append(&*self.clock, actor, plan).await
     }
 
-    async fn search(&self, query: &Query) -> Result<Vec<ModelVersion>> {
-        self.journal.current(|state| Ok(state.search(query))).await
-    }
-
-    async fn history(&self, model: &ModelName) -> Result<Vec<AuditEvent>> {
-        self.journal.current(|state| state.history(model)).await
-    }
-
-    /// Begins after what this registry has read so far. So nothing that happens from now on is missed, and
-    /// what another process did just before may come, too. An error of the store is an item of the stream,
-    /// which then goes on.
-    fn watch(&self) -> EventStream {
-        watch::events(Arc::clone(&self.journal), self.poll_interval)
+    /// Writes a change of a model.
+    async fn change(
+        &self,
+        actor: &str,
+        plan: impl Fn(&State) -> Result<Change> + Send + Sync,
+    ) -> Result<AuditEvent> {
+        let transition = self.append(actor, plan).await?;
+        transition.event().ok_or_else(|| Error::internal("a change of a model changed none"))
     }
 }
 

@@ -1,45 +1,84 @@
 //! The state of a registry: the fold of its log.
 
+mod blobs;
+mod model;
+mod record;
+
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
+use jiff::Timestamp;
 use mlops_core::{
-    Alias, AuditEvent, Digest, Error, ModelId, ModelName, ModelVersion, Query, Result, Selector,
+    Approval, AuditEvent, Digest, Error, ModelName, ModelVersion, Query, Report, Result, Selector,
 };
-use semver::Version;
 
-use crate::document::{Change, Document};
+pub(crate) use self::blobs::{BlobEntry, BlobTable};
+pub(crate) use self::model::{AliasState, Model, Tombstone};
+pub(crate) use self::record::Record;
+use crate::document::{Amendments, Change, Document, ModelChange, RegistrationText};
 use crate::limits;
+use crate::runs::Runs;
+use crate::trust::VersionSignature;
 
 /// Everything the transitions so far have brought about.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct State {
-    head: Option<Digest>,
+    /// Where the log was when this was the state.
+    pub(crate) position: Position,
+    pub(crate) models: BTreeMap<ModelName, Model>,
+    pub(crate) runs: Runs,
+    pub(crate) blobs: BlobTable,
+    /// The events after `archived`, the oldest first.
     events: Vec<AuditEvent>,
-    models: BTreeMap<ModelName, Model>,
+    /// The number of the last transition whose event is not among `events`, but in the archive of a checkpoint.
+    archived: u64,
 }
 
-/// One model. Its versions carry no aliases; those are added when one is read.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Model {
-    versions: BTreeMap<Version, ModelVersion>,
-    aliases: BTreeMap<Alias, Version>,
+/// A place in the log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Position {
+    /// The number of the last transition; 0 when there is none.
+    pub(crate) sequence: u64,
+    /// Its digest.
+    pub(crate) head: Option<Digest>,
+    /// Its time.
+    pub(crate) at: Option<Timestamp>,
 }
 
 impl State {
+    /// The state at a checkpoint, whose archive holds the events so far.
+    pub(crate) fn at(
+        position: Position,
+        models: BTreeMap<ModelName, Model>,
+        runs: Runs,
+        blobs: BlobTable,
+    ) -> Self {
+        Self { position, models, runs, blobs, events: Vec::new(), archived: position.sequence }
+    }
+
     /// The number of the last transition; 0 when there is none.
     pub(crate) fn tail(&self) -> u64 {
-        self.events.len() as u64
+        self.position.sequence
     }
 
-    /// The digest of the last transition.
-    pub(crate) fn head(&self) -> Option<Digest> {
-        self.head
+    pub(crate) fn archived(&self) -> u64 {
+        self.archived
     }
 
-    /// The event with the number after `sequence`.
-    pub(crate) fn event_after(&self, sequence: u64) -> Option<&AuditEvent> {
-        self.events.get(usize::try_from(sequence).ok()?)
+    /// The events that are not archived, the oldest first.
+    pub(crate) fn events(&self) -> &[AuditEvent] {
+        &self.events
+    }
+
+    /// Forgets the events up to `sequence`, which an archive now holds.
+    pub(crate) fn archive(&mut self, sequence: u64) {
+        if sequence > self.archived {
+            let kept = self.events.partition_point(|event| event.sequence <= sequence);
+            self.events.drain(..kept);
+            self.events.shrink_to_fit();
+            self.archived = sequence;
+        }
     }
 
     /// Takes the next transition in.
@@ -48,19 +87,29 @@ impl State {
     /// Says why it cannot follow the ones before. Then nothing has changed.
     pub(crate) fn apply(&mut self, document: Document) -> Result<(), String> {
         let Document { transition, digest } = document;
-        if transition.sequence != self.tail() + 1 {
-            return Err(format!("transition {} cannot follow {}", transition.sequence, self.tail()));
+        let (sequence, at) = (transition.sequence, transition.at);
+        if sequence != self.tail() + 1 {
+            return Err(format!("transition {sequence} cannot follow {}", self.tail()));
         }
-        if transition.previous != self.head {
+        if transition.previous != self.position.head {
             return Err("it does not follow the transition before it; one of the two was replaced".to_owned());
         }
-        let event = transition.event();
-        match transition.registered() {
-            Some(version) => self.register(version)?,
-            None => self.change(&transition.model, transition.change)?,
+        if self.position.at.is_some_and(|before| at < before) {
+            return Err("its time is before that of the transition before it".to_owned());
         }
-        self.events.push(event);
-        self.head = Some(digest);
+        let event = transition.event();
+        match transition.change {
+            Change::Model { name, change: ModelChange::Register { version, signatures } } => {
+                self.register(name, at, &transition.actor, &version, signatures)?;
+            }
+            Change::Model { name, change } => self.change(&name, at, &transition.actor, change)?,
+            Change::Run(change) => {
+                self.runs.apply(sequence, at, &transition.actor, &change, &mut self.blobs)?;
+            }
+            Change::Collect { blobs } => self.blobs.collect(&blobs)?,
+        }
+        self.events.extend(event);
+        self.position = Position { sequence, head: Some(digest), at: Some(at) };
         Ok(())
     }
 
@@ -70,87 +119,99 @@ impl State {
             .ok_or_else(|| Error::not_found(format!("no model `{name}`; {}", there_are(self.models.keys()))))
     }
 
-    /// The model as it is before its first version, when there is none yet.
-    pub(crate) fn model_or_new(&self, name: &ModelName) -> Model {
-        self.models.get(name).cloned().unwrap_or_default()
-    }
-
     pub(crate) fn models(&self) -> Vec<ModelName> {
         self.models.keys().cloned().collect()
     }
 
-    pub(crate) fn resolve(&self, name: &ModelName, selector: &Selector) -> Result<ModelVersion> {
+    pub(crate) fn resolve(&self, name: &ModelName, selector: &Selector) -> Result<Arc<ModelVersion>> {
         let model = self.model(name)?;
         let version = match selector {
             Selector::Version(version) => version,
-            Selector::Alias(alias) => model.aliases.get(alias).ok_or_else(|| model.no_alias(name, alias))?,
+            Selector::Alias(alias) => model.alias(alias).ok_or_else(|| model.no_alias(name, alias))?,
             Selector::Latest => model.latest().ok_or_else(|| model.no_version(name, "latest"))?,
         };
-        model.read(version).ok_or_else(|| model.no_version(name, version))
+        model.version(name, version)
     }
 
     pub(crate) fn versions(&self, name: &ModelName) -> Result<Vec<ModelVersion>> {
         let model = self.model(name)?;
-        Ok(model.versions.keys().filter_map(|version| model.read(version)).collect())
+        model.numbers().map(|version| Ok(Arc::unwrap_or_clone(model.version(name, version)?))).collect()
     }
 
-    pub(crate) fn search(&self, query: &Query) -> Vec<ModelVersion> {
-        self.models
-            .iter()
-            .filter(|(name, _)| query.model.as_ref().is_none_or(|wanted| wanted == *name))
-            .flat_map(|(_, model)| model.versions.keys().filter_map(|version| model.read(version)))
-            .filter(|version| query.matches(version))
-            .collect()
-    }
-
-    pub(crate) fn history(&self, name: &ModelName) -> Result<Vec<AuditEvent>> {
-        self.model(name)?;
-        Ok(self.events.iter().filter(|event| event.model == *name).cloned().collect())
-    }
-
-    /// Whether some version has an artifact with these bytes.
-    pub(crate) fn names_blob(&self, digest: &Digest) -> bool {
-        let versions = self.models.values().flat_map(|model| model.versions.values());
-        versions.flat_map(|version| version.artifacts.values()).any(|artifact| artifact.digest == *digest)
-    }
-
-    fn register(&mut self, version: ModelVersion) -> Result<(), String> {
-        for name in version.artifacts.keys() {
-            limits::check_artifact_name(name).map_err(|error| error.to_string())?;
+    pub(crate) fn search(&self, query: &Query) -> Result<Vec<ModelVersion>> {
+        let mut found = Vec::new();
+        let limit = query.limit.unwrap_or(usize::MAX);
+        for (name, model) in &self.models {
+            if query.model.as_ref().is_some_and(|wanted| wanted != name)
+                || query.after.as_ref().is_some_and(|last| last.name > *name)
+            {
+                continue;
+            }
+            for version in model.numbers() {
+                if found.len() >= limit {
+                    return Ok(found);
+                }
+                let version = model.version(name, version)?;
+                if query.matches(&version) {
+                    found.push(Arc::unwrap_or_clone(version));
+                }
+            }
         }
-        let ModelId { name, version: number } = version.id.clone();
-        let model = self.models.get(&name);
-        if model.is_some_and(|model| model.same_precedence(&number).is_some()) {
+        Ok(found)
+    }
+
+    fn register(
+        &mut self,
+        name: ModelName,
+        at: Timestamp,
+        actor: &str,
+        document: &RegistrationText,
+        signatures: Vec<VersionSignature>,
+    ) -> Result<(), String> {
+        let registered = &document.parsed;
+        for artifact in registered.artifacts.keys() {
+            limits::check_artifact_name(artifact).map_err(|error| error.to_string())?;
+        }
+        let number = &registered.version;
+        if self.models.get(&name).is_some_and(|model| model.same_precedence(number).is_some()) {
             return Err(format!("it registers {name} {number}, which is there already"));
         }
-        self.models.entry(name).or_default().versions.insert(number, version);
+        let amendments = Amendments { signatures, ..Amendments::default() };
+        let record = Record::new(at, actor, document, amendments).map_err(|error| error.to_string())?;
+        for artifact in registered.artifacts.values() {
+            self.blobs.take(artifact.digest);
+        }
+        self.models.entry(name).or_default().insert(number.clone(), record);
         Ok(())
     }
 
-    fn change(&mut self, name: &ModelName, change: Change) -> Result<(), String> {
+    fn change(
+        &mut self,
+        name: &ModelName,
+        at: Timestamp,
+        actor: &str,
+        change: ModelChange,
+    ) -> Result<(), String> {
         let model =
             self.models.get_mut(name).ok_or_else(|| format!("it changes `{name}`, which is not there"))?;
         match change {
-            Change::Register(_) => Err("it registers nothing".to_owned()),
-            Change::MoveAlias { alias, from, to, .. } => {
-                if model.aliases.get(&alias) != from.as_ref() {
-                    return Err(format!("it moves `{alias}` of `{name}` from where it was not"));
-                }
-                match to {
-                    Some(to) if !model.versions.contains_key(&to) => {
-                        return Err(format!("it moves `{alias}` to {name} {to}, which is not there"));
-                    }
-                    Some(to) => model.aliases.insert(alias, to),
-                    None => model.aliases.remove(&alias),
-                };
+            ModelChange::Register { .. } => Err("it registers nothing".to_owned()),
+            ModelChange::MoveAlias { alias, from, to, .. } => {
+                model.move_alias(name, alias, from.as_ref(), to)
+            }
+            ModelChange::Protect { alias, protection } => {
+                model.protect(alias, protection);
                 Ok(())
             }
-            Change::Tag { version, name: tag, from, to } => {
-                let tags = &mut model
-                    .versions
-                    .get_mut(&version)
-                    .ok_or_else(|| format!("it tags {name} {version}, which is not there"))?
-                    .tags;
+            ModelChange::Delete { version, reason } => {
+                let tombstone = Tombstone { at, by: actor.to_owned(), reason };
+                for artifact in model.delete(name, &version, tombstone)? {
+                    self.blobs.release(&artifact);
+                }
+                Ok(())
+            }
+            ModelChange::Tag { version, name: tag, from, to } => {
+                let mut tags = model.tags(name, &version)?;
                 if tags.get(&tag) != from.as_ref() {
                     return Err(format!(
                         "it changes the tag `{tag}` of {name} {version} from what it was not"
@@ -160,54 +221,23 @@ impl State {
                     Some(to) => tags.insert(tag, to),
                     None => tags.remove(&tag),
                 };
-                Ok(())
+                model.amend(name, &version, |amendments| amendments.tags = Some(tags))
+            }
+            ModelChange::Report { version, name: report, passed, metrics, summary } => {
+                let report = Report { name: report, passed, metrics, summary, at, by: actor.to_owned() };
+                model.amend(name, &version, |amendments| amendments.reports.push(report))
+            }
+            ModelChange::Approve { version, alias, comment } => {
+                let approval = Approval { alias, by: actor.to_owned(), at, comment };
+                model.amend(name, &version, |amendments| amendments.approvals.push(approval))
+            }
+            ModelChange::Sign { version, signature } => {
+                model.amend(name, &version, |amendments| amendments.signatures.push(signature))
+            }
+            ModelChange::Deprecate { version, reason } => {
+                model.amend(name, &version, |amendments| amendments.deprecated = reason)
             }
         }
-    }
-}
-
-impl Model {
-    /// The versions, the lowest first.
-    pub(crate) fn versions(&self) -> impl DoubleEndedIterator<Item = &ModelVersion> {
-        self.versions.values()
-    }
-
-    /// That version, as it was registered but for its tags.
-    pub(crate) fn version(&self, name: &ModelName, version: &Version) -> Result<&ModelVersion> {
-        self.versions.get(version).ok_or_else(|| self.no_version(name, version))
-    }
-
-    /// Where an alias points.
-    pub(crate) fn alias(&self, alias: &Alias) -> Option<&Version> {
-        self.aliases.get(alias)
-    }
-
-    /// The version that semver ranks equal: the same one, or one that differs in build metadata only.
-    pub(crate) fn same_precedence(&self, version: &Version) -> Option<&Version> {
-        self.versions.keys().find(|known| known.cmp_precedence(version).is_eq())
-    }
-
-    pub(crate) fn no_alias(&self, name: &ModelName, alias: &Alias) -> Error {
-        let known = there_are(self.aliases.keys());
-        Error::not_found(format!("`{name}` has no alias `{alias}`; {known}"))
-    }
-
-    fn no_version(&self, name: &ModelName, version: impl fmt::Display) -> Error {
-        let known = there_are(self.versions.keys().rev());
-        Error::not_found(format!("`{name}` has no version {version}; {known}"))
-    }
-
-    fn latest(&self) -> Option<&Version> {
-        let released = self.versions.keys().rev().find(|version| version.pre.is_empty());
-        released.or_else(|| self.versions.keys().next_back())
-    }
-
-    /// A version with the aliases that point to it now.
-    fn read(&self, version: &Version) -> Option<ModelVersion> {
-        let mut read = self.versions.get(version)?.clone();
-        let here = self.aliases.iter().filter(|(_, to)| *to == version);
-        read.aliases = here.map(|(alias, _)| alias.clone()).collect();
-        Some(read)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Events as they happen, by whatever process.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ pub(crate) fn events(journal: Arc<Journal>, poll_interval: Duration) -> EventStr
     let poll_interval = poll_interval.max(SHORTEST_INTERVAL);
     let tail = journal.subscribe();
     let seen = *tail.borrow();
-    let watch = Watch { journal, tail, seen, poll_interval, looked: false };
+    let watch = Watch { journal, tail, seen, poll_interval, ready: VecDeque::new(), looked: false };
     Box::pin(stream::unfold(watch, async |mut watch| Some((watch.next().await, watch))))
 }
 
@@ -27,6 +28,7 @@ struct Watch {
     tail: Receiver<u64>,
     seen: u64,
     poll_interval: Duration,
+    ready: VecDeque<AuditEvent>,
     /// Whether the store was asked before; the first time there is nothing to wait for.
     looked: bool,
 }
@@ -34,10 +36,15 @@ struct Watch {
 impl Watch {
     async fn next(&mut self) -> Result<AuditEvent> {
         loop {
-            let next = self.journal.known(|state| state.event_after(self.seen).cloned());
-            if let Some(event) = next {
-                self.seen = event.sequence;
+            if let Some(event) = self.ready.pop_front() {
                 return Ok(event);
+            }
+            let tail = *self.tail.borrow_and_update();
+            if tail > self.seen {
+                self.ready = self.journal.events_after(self.seen).await?.into();
+                // Not every transition is an event.
+                self.seen = self.ready.back().map_or(tail, |event| tail.max(event.sequence));
+                continue;
             }
             if self.looked && tokio::time::timeout(self.poll_interval, self.tail.changed()).await.is_ok() {
                 continue;
