@@ -6,6 +6,8 @@ use mlops_core::{Alias, DType, Dimension, ModelName, NewVersion, Selector, Signa
 use semver::Version;
 
 pub mod faulty;
+#[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+pub mod http;
 pub mod servers;
 
 /// A signature with that many scores.
