@@ -256,6 +256,12 @@ impl ObjectStoreRegistry {
         }
     }
 
+    /// The same registry, by the name people gave it.
+    pub(crate) fn rooted(mut self, root: &str) -> Self {
+        self.root = root.into();
+        self
+    }
+
     pub(crate) fn journal(&self) -> &Arc<Journal> {
         &self.journal
     }

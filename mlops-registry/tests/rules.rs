@@ -143,7 +143,7 @@ async fn what_is_too_large_or_not_a_number_is_refused() {
         (many(|new, name| new.with_metric(name, 1.0)), "1001 metrics; at most 1000"),
         (many(|new, name| new.with_tag(name, "")), "1001 entries of kind tag; at most 1000"),
         (many(|new, name| new.with_artifact(name, &b""[..])), "1001 artifacts; at most 1000"),
-        (full_map(), "bytes in the log without its artifacts; at most 4194304 are allowed"),
+        (full_map(), "bytes in the log, the content of artifacts not counted; at most 4194304 are allowed"),
     ] {
         let error = registry.register(new).await.unwrap_err();
         assert_eq!(error.label(), "invalid_input", "{error}");

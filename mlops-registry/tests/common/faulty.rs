@@ -95,7 +95,10 @@ impl ObjectStore for Faulty {
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.inner.list_with_delimiter(prefix).await
+        match self.fault("list", prefix.map_or("", |prefix| prefix.as_ref())) {
+            Fault::None => self.inner.list_with_delimiter(prefix).await,
+            _ => Err(broken()),
+        }
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
