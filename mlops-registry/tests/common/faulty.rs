@@ -11,6 +11,7 @@ use mlops_registry::reexports::object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
+use tokio::sync::Semaphore;
 
 /// What happens to one call of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,15 +32,50 @@ pub type Plan = Box<dyn FnMut(&str, &str) -> Fault + Send>;
 pub struct Faulty {
     pub inner: Arc<InMemory>,
     plan: Mutex<Plan>,
+    pause: Mutex<Option<Pause>>,
+}
+
+/// After a call that it fits, says so and waits.
+#[derive(Clone)]
+struct Pause {
+    call: &'static str,
+    folder: &'static str,
+    reached: Arc<Semaphore>,
+    go_on: Arc<Semaphore>,
 }
 
 impl Faulty {
     pub fn new(plan: impl FnMut(&str, &str) -> Fault + Send + 'static) -> Arc<Self> {
-        Arc::new(Self { inner: Arc::default(), plan: Mutex::new(Box::new(plan)) })
+        Self::over(Arc::default(), plan)
+    }
+
+    /// The same over a store that is there already.
+    pub fn over(inner: Arc<InMemory>, plan: impl FnMut(&str, &str) -> Fault + Send + 'static) -> Arc<Self> {
+        Arc::new(Self { inner, plan: Mutex::new(Box::new(plan)), pause: Mutex::default() })
     }
 
     pub fn set(&self, plan: impl FnMut(&str, &str) -> Fault + Send + 'static) {
         *self.plan.lock().unwrap() = Box::new(plan);
+    }
+
+    /// Lets each such call wait when it is done: `reached` gets a permit, and one of `go_on` is needed.
+    pub fn pause_after(
+        &self,
+        call: &'static str,
+        folder: &'static str,
+        reached: Arc<Semaphore>,
+        go_on: Arc<Semaphore>,
+    ) {
+        *self.pause.lock().unwrap() = Some(Pause { call, folder, reached, go_on });
+    }
+
+    async fn paused(&self, call: &str, path: &str) {
+        let pause = self.pause.lock().unwrap().clone();
+        let Some(pause) = pause.filter(|pause| pause.call == call && path.starts_with(pause.folder)) else {
+            return;
+        };
+        pause.reached.add_permits(1);
+        pause.go_on.acquire().await.unwrap().forget();
     }
 
     fn fault(&self, call: &str, path: &str) -> Fault {
@@ -59,6 +95,7 @@ impl ObjectStore for Faulty {
             return Err(broken());
         }
         let done = self.inner.put_opts(path, payload, options).await?;
+        self.paused("put", path.as_ref()).await;
         match fault {
             Fault::None | Fault::Before => Ok(done),
             Fault::After => Err(broken()),
@@ -91,7 +128,10 @@ impl ObjectStore for Faulty {
     }
 
     fn delete_stream(&self, paths: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        self.inner.delete_stream(paths)
+        match self.fault("delete", "") {
+            Fault::None => self.inner.delete_stream(paths),
+            _ => Box::pin(futures_util::stream::once(async { Err(broken()) })),
+        }
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
