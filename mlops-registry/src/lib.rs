@@ -90,6 +90,9 @@ pub mod limits;
 mod lineage;
 mod live;
 mod log;
+#[cfg(feature = "mlflow")]
+#[cfg_attr(docsrs, doc(cfg(feature = "mlflow")))]
+mod mlflow;
 mod off_thread;
 mod progress;
 mod registry;
@@ -107,6 +110,9 @@ pub use collect::{Garbage, GarbageCollection, GarbageFile, GarbageKind};
 pub use lifecycle::{NewApproval, Protecting};
 pub use lineage::LineageGraph;
 pub use live::LiveView;
+#[cfg(feature = "mlflow")]
+#[cfg_attr(docsrs, doc(cfg(feature = "mlflow")))]
+pub use mlflow::MlflowRegistry;
 pub use progress::{Direction, Transfer};
 pub use registry::ObjectStoreRegistry;
 pub use trust::{PublicKey, VersionSignature};
