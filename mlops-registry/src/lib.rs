@@ -71,7 +71,7 @@
 //!
 //! # Features
 //! `s3`, `gcs`, `azure`: buckets ([`open_url`](ObjectStoreRegistry::open_url)). `sign`: signatures over versions, and
-//! trust in what is signed.
+//! trust in what is signed. `mlflow`: the same trait over an MLflow server (`MlflowRegistry`).
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
