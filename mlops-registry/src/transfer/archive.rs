@@ -81,11 +81,10 @@ pub(crate) fn files(archive: &Place, what: &str) -> Result<BTreeMap<String, Plac
             }
             other => {
                 let other = char::from(other.as_byte()).escape_default().to_string();
-                let path: String = String::from_utf8_lossy(&header.path_bytes()).chars().take(80).collect();
                 return Err(refuse(format!(
                     "holds `{}`, which is no plain file but of type `{other}`: links, devices, sparse files and names \
                      of over 100 bytes have no place in a layout",
-                    path.escape_debug()
+                    shown(&header.path_bytes())
                 )));
             }
         }
@@ -150,21 +149,29 @@ impl Extensions {
 
 /// A name as it stands in the layout: relative, without steps up or aside.
 fn name(path: &[u8]) -> Result<String, String> {
-    let mut name = String::from_utf8_lossy(path).into_owned();
-    while let Some(rest) = name.strip_prefix("./") {
-        name = rest.to_owned();
-    }
     let safe = |part: &str| {
         !part.is_empty()
             && part != "."
             && part != ".."
             && !part.contains(|c: char| c == '\\' || c.is_control())
     };
-    if name.split('/').all(safe) {
-        return Ok(name);
+    let text = str::from_utf8(path).ok().map(|mut name| {
+        while let Some(rest) = name.strip_prefix("./") {
+            name = rest;
+        }
+        name
+    });
+    if let Some(name) = text
+        && name.split('/').all(safe)
+    {
+        return Ok(name.to_owned());
     }
-    let shown: String = name.chars().take(80).collect();
-    Err(format!("has a file `{}`, whose name may lead elsewhere", shown.escape_debug()))
+    Err(format!("has a file `{}`, whose name may lead elsewhere", shown(path)))
+}
+
+/// Bytes of others, for errors.
+fn shown(path: &[u8]) -> String {
+    String::from_utf8_lossy(path).chars().take(80).flat_map(char::escape_debug).collect()
 }
 
 fn checksum(block: &[u8]) -> u32 {
