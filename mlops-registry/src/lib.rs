@@ -100,6 +100,7 @@ mod rules;
 pub mod runs;
 mod state;
 mod store_error;
+pub mod transfer;
 mod trust;
 mod url;
 mod verify;

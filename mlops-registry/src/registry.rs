@@ -318,7 +318,7 @@ impl fmt::Debug for ObjectStoreRegistry {
 }
 
 /// Creates a folder so that it outlives a power cut, and names it in full.
-fn create_folder(folder: &FilePath) -> std::io::Result<PathBuf> {
+pub(crate) fn create_folder(folder: &FilePath) -> std::io::Result<PathBuf> {
     let folder = std::path::absolute(folder)?;
     let there = folder.ancestors().take_while(|ancestor| !ancestor.exists()).count();
     std::fs::create_dir_all(&folder)?;
