@@ -54,7 +54,7 @@ async fn files(store: &InMemory, folder: &str) -> Vec<Path> {
 }
 
 #[tokio::test]
-async fn opening_after_many_transitions_reads_two_objects() {
+async fn opening_after_many_transitions_reads_three_objects() {
     let (store, registry) = filled(2000).await;
     let read = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&read);
@@ -66,9 +66,10 @@ async fn opening_after_many_transitions_reads_two_objects() {
     });
     let reopened = ObjectStoreRegistry::open(counting, "").await.unwrap();
     let paths = read.lock().unwrap().clone();
-    assert_eq!(paths.len(), 2, "{paths:?}");
+    assert_eq!(paths.len(), 3, "{paths:?}");
     assert_eq!(paths[0], "checkpoints/latest.json");
     assert!(paths[1].ends_with(".state"), "{paths:?}");
+    assert!(paths[2].ends_with("2000.json"), "the transition after which it was made: {paths:?}");
     assert_eq!(told(&reopened).await, told(&registry).await);
     assert_eq!(reopened.history(&name("fraud")).await.unwrap().len(), 1999);
 }
@@ -130,16 +131,71 @@ async fn a_harmed_checkpoint_costs_time_and_nothing_else() {
 #[tokio::test]
 async fn a_checkpoint_of_another_registry_is_noticed() {
     let ((store, registry), (other, _)) = (filled(1000).await, filled(1000).await);
-    go_on(&registry, fraud(), 1).await;
     for file in files(&other, "checkpoints").await {
         let bytes = other.get(&file).await.unwrap().bytes().await.unwrap();
         store.put(&file, bytes.into()).await.unwrap();
     }
-    // What comes after it does not follow it.
-    let error = ObjectStoreRegistry::open(store.clone(), "").await.unwrap_err();
-    assert_eq!(error.label(), "integrity", "{error}");
+    // Whoever went on from it would write what does not follow the log.
+    for _ in 0..2 {
+        let error = ObjectStoreRegistry::open(store.clone(), "").await.unwrap_err();
+        assert_eq!(error.label(), "integrity", "{error}");
+        go_on(&registry, fraud(), 1).await;
+    }
+    assert_eq!(registry.history(&name("fraud")).await.unwrap().len(), 1001, "who knows better is not misled");
     let faults = registry.verify().await.unwrap().faults;
     assert!(faults.iter().any(|fault| fault.what.contains("something else than the log")), "{faults:?}");
+}
+
+/// What a checkpoint names is replaced by another process, and collected; later the pointer is lost.
+#[tokio::test]
+async fn whoever_knows_an_older_checkpoint_finds_the_later_one() {
+    let (store, registry) = filled(20).await;
+    assert_eq!(registry.checkpoint().await.unwrap(), 20);
+    let old = files(&store, "checkpoints").await;
+    let behind = open(&store).await;
+    go_on(&registry, fraud(), 5).await;
+    assert_eq!(registry.checkpoint().await.unwrap(), 25);
+    for file in old.iter().filter(|file| !file.as_ref().ends_with("latest.json")) {
+        store.delete(file).await.unwrap();
+    }
+    let counting = Faulty::over(store.clone(), |_, _| Fault::None);
+    let reopened = ObjectStoreRegistry::open(counting.clone(), "").await.unwrap();
+    assert_eq!(told(&behind).await, told(&registry).await);
+    assert!(behind.verify().await.unwrap().is_clean());
+    counting.set(
+        |call, path| if call == "get" && path.contains("0004.json") { Fault::Before } else { Fault::None },
+    );
+    assert_eq!(told(&reopened).await, told(&registry).await, "the log is not read from its beginning");
+
+    store.delete(&Path::from("checkpoints/latest.json")).await.unwrap();
+    assert_eq!(behind.checkpoint().await.unwrap(), 25, "one that is not there is written again");
+    assert!(open(&store).await.verify().await.unwrap().is_clean());
+    assert_eq!(files(&store, "checkpoints").await.len(), 3);
+}
+
+/// A harm that verification finds is healed by the next checkpoint, even where the log has not grown.
+#[tokio::test]
+async fn a_checkpoint_that_is_known_to_be_harmed_is_written_anew() {
+    let (store, registry) = filled(20).await;
+    registry.checkpoint().await.unwrap();
+    for file in files(&store, "checkpoints").await {
+        let mut bytes = store.get(&file).await.unwrap().bytes().await.unwrap().to_vec();
+        bytes[100] ^= 1;
+        store.put(&file, bytes.into()).await.unwrap();
+        assert!(!registry.verify().await.unwrap().is_clean(), "{file}");
+        assert_eq!(registry.checkpoint().await.unwrap(), 20);
+        assert!(registry.verify().await.unwrap().is_clean(), "{file}");
+    }
+}
+
+#[tokio::test]
+async fn a_foreign_file_with_the_highest_number_does_not_keep_verification_busy_for_ever() {
+    let (store, registry) = filled(3).await;
+    let far = Path::from(format!("log/{:020}/{:020}.json", u64::MAX / 1000 * 1000, u64::MAX));
+    store.put(&far, "stray".into()).await.unwrap();
+    let found = registry.verify().await.unwrap();
+    assert!(found.faults.iter().any(|fault| fault.what == "it is missing"));
+    assert!(found.faults.len() < 2000);
 }
 
 #[tokio::test]

@@ -10,13 +10,18 @@ use std::time::Duration;
 
 use common::faulty::{Fault, Faulty};
 use common::{name, new, next, select, v};
-use mlops_core::{Deletion, Digest, ModelId, Registry};
+use jiff::Timestamp;
+use mlops_core::{Deletion, Digest, ManualClock, ModelId, Registry};
 use mlops_registry::reexports::object_store::ObjectStoreExt;
 use mlops_registry::reexports::object_store::memory::InMemory;
 use mlops_registry::{GarbageCollection, GarbageFile, GarbageKind, ObjectStoreRegistry};
 
 fn at_once() -> GarbageCollection {
     GarbageCollection::default().with_grace(Duration::ZERO).by("ops")
+}
+
+fn in_two_hours() -> ManualClock {
+    ManualClock::new(Timestamp::now() + Duration::from_secs(2 * 3600))
 }
 
 async fn delete(registry: &ObjectStoreRegistry, version: &str) {
@@ -131,8 +136,22 @@ async fn unfinished_and_replaced_files_go_too() {
     let stray = folder.path().join("blobs/sha256/00/0000#12");
     fs::create_dir_all(stray.parent().unwrap()).unwrap();
     fs::write(&stray, b"half").unwrap();
-    let foreign = folder.path().join("blobs/README");
-    fs::write(&foreign, b"mine").unwrap();
+    let digits = "0".repeat(64);
+    let foreign = [
+        "blobs/README".to_owned(),
+        "mine/notes#1".to_owned(),
+        "checkpoints/notes.state".to_owned(),
+        format!("blobs/sha256/00/{digits}.01"),
+        format!("blobs/sha256/11/{digits}"),
+    ];
+    let foreign = foreign.map(|foreign| folder.path().join(foreign));
+    for foreign in &foreign {
+        fs::create_dir_all(foreign.parent().unwrap()).unwrap();
+        fs::write(foreign, b"mine").unwrap();
+    }
+    // Somebody may be writing them just now.
+    assert!(registry.collect_garbage(at_once()).await.unwrap().files.is_empty());
+    let registry = registry.with_clock(in_two_hours());
     let kinds = |garbage: &mlops_registry::Garbage| {
         let mut kinds: Vec<_> = garbage.files.iter().map(|file| format!("{:?}", file.kind)).collect();
         kinds.sort();
@@ -142,8 +161,44 @@ async fn unfinished_and_replaced_files_go_too() {
     assert_eq!(kinds(&named), ["Checkpoint", "Checkpoint", "Unfinished"]);
     assert!(stray.exists());
     assert_eq!(kinds(&registry.collect_garbage(at_once()).await.unwrap()), kinds(&named));
-    assert!(!stray.exists() && foreign.exists());
+    assert!(!stray.exists() && foreign.iter().all(|foreign| foreign.exists()));
     let reopened = ObjectStoreRegistry::local(folder.path()).await.unwrap();
     assert!(reopened.verify().await.unwrap().is_clean());
     assert_eq!(reopened.versions(&name("fraud")).await.unwrap().len(), 2);
+}
+
+/// The unfinished file of a writer that lives is not taken from it: another one would begin the same file anew, and the
+/// first would publish what the second has written of it so far.
+#[tokio::test]
+async fn nobody_loses_the_file_that_is_just_being_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let registry = ObjectStoreRegistry::local(folder.path()).await.unwrap();
+    let collecting = tokio::spawn({
+        let collector = ObjectStoreRegistry::local(folder.path()).await.unwrap();
+        async move {
+            loop {
+                collector.collect_garbage(at_once()).await.unwrap();
+            }
+        }
+    });
+    for round in 0..50_u8 {
+        registry.register(next("fraud").with_artifact("w", vec![round; 100_000])).await.unwrap();
+    }
+    collecting.abort();
+    assert!(registry.verify().await.unwrap().is_clean());
+}
+
+#[tokio::test]
+async fn a_harmed_checkpoint_keeps_nobody_from_collecting_blobs() {
+    let store = Arc::new(InMemory::new());
+    let registry = ObjectStoreRegistry::open(store.clone(), "").await.unwrap().with_clock(in_two_hours());
+    registry.register(new("fraud", "1.0.0").with_artifact("w", &b"w"[..])).await.unwrap();
+    registry.checkpoint().await.unwrap();
+    delete(&registry, "1.0.0").await;
+    store.put(&"checkpoints/latest.json".into(), "{}".into()).await.unwrap();
+    assert_eq!(registry.collect_garbage(at_once()).await.unwrap().files.len(), 1);
+    assert_eq!(registry.checkpoint().await.unwrap(), 3);
+    let kinds: Vec<_> =
+        registry.collect_garbage(at_once()).await.unwrap().files.iter().map(|file| file.kind).collect();
+    assert_eq!(kinds, [GarbageKind::Checkpoint; 2]);
 }

@@ -5,12 +5,15 @@
 mod common;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use common::faulty::{Fault, Faulty};
 use common::{new, v};
 use mlops_core::{Lineage, Registry};
-use mlops_registry::ObjectStoreRegistry;
+
 use mlops_registry::reexports::object_store::memory::InMemory;
 use mlops_registry::runs::{Comparison, NewRun, RunId, RunStatus};
+use mlops_registry::{ObjectStoreRegistry, limits};
 
 #[tokio::test]
 async fn a_run_comes_back_as_it_was_logged() {
@@ -107,4 +110,92 @@ async fn a_run_that_has_ended_takes_nothing_more() {
     registry.register(new("fraud", "1.0.0")).await.unwrap();
     assert_eq!(registry.history(&common::name("fraud")).await.unwrap().len(), 1);
     assert_eq!(registry.versions(&common::name("fraud")).await.unwrap()[0].id.version, v("1.0.0"));
+}
+
+/// The store is away at each call of a flush in turn; and the flush is abandoned. Each point is written once.
+#[tokio::test]
+async fn points_that_were_not_answered_for_are_written_once() {
+    for fault in [Fault::Before, Fault::After, Fault::Twice] {
+        for failing in 0..4 {
+            let store = Faulty::new(|_, _| Fault::None);
+            let registry = ObjectStoreRegistry::open(store.clone(), "").await.unwrap();
+            let mut run = registry.start_run(NewRun::new("e")).await.unwrap();
+            for step in 0..3000_u64 {
+                let (mut call, log) = (0, step == 700 || step >= 999);
+                store.set(move |_, path| {
+                    call += usize::from(path.starts_with("log/"));
+                    if log && call == failing + 1 { fault } else { Fault::None }
+                });
+                let value = if step % 2 == 0 { f64::NAN } else { step as f64 };
+                let logged = run.log("loss", step, value).await;
+                assert!(logged.is_ok() || step >= 999, "{logged:?}");
+                if step == 700 {
+                    let _ = run.flush().await;
+                }
+            }
+            store.set(|_, _| Fault::None);
+            let run = run.finish(RunStatus::Finished).await.unwrap();
+            let points = registry.metric_points(run.id, "loss").await.unwrap();
+            let steps: Vec<_> = points.iter().map(|point| point.step).collect();
+            assert!(steps.iter().copied().eq(0..3000), "{fault:?} {failing}: {}", steps.len());
+            assert_eq!(run.metrics["loss"].count, 3000);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_abandoned_flush_loses_no_point() {
+    let store = Faulty::new(|_, _| Fault::None);
+    let registry = ObjectStoreRegistry::open(store.clone(), "").await.unwrap();
+    let mut run = registry.start_run(NewRun::new("e")).await.unwrap();
+    run.log("loss", 0, 1.0).await.unwrap();
+    for fault in [Fault::SilenceAfter, Fault::Silence] {
+        store.set(move |call, _| if call == "put" { fault } else { Fault::None });
+        assert!(tokio::time::timeout(Duration::from_millis(20), run.flush()).await.is_err());
+        run.log("loss", 1, 2.0).await.unwrap();
+    }
+    store.set(|_, _| Fault::None);
+    let run = run.finish(RunStatus::Finished).await.unwrap();
+    let points = registry.metric_points(run.id, "loss").await.unwrap();
+    assert_eq!(points.iter().map(|point| point.step).collect::<Vec<_>>(), [0, 1, 1]);
+}
+
+/// After hours without the store there is more to write than fits into one transition.
+#[tokio::test]
+async fn whatever_has_piled_up_is_written() {
+    let store = Faulty::new(|_, _| Fault::None);
+    let registry = ObjectStoreRegistry::open(store.clone(), "").await.unwrap();
+    let mut run = registry.start_run(NewRun::new("e")).await.unwrap();
+    store.set(|_, _| Fault::Before);
+    let metric = "m".repeat(limits::MAX_NAME_BYTES);
+    for step in 0..15_000 {
+        let _ = run.log(&metric, step, 0.5).await;
+    }
+    store.set(|_, _| Fault::None);
+    run.flush().await.unwrap();
+    assert_eq!(registry.run(run.id()).await.unwrap().metrics[&metric].count, 15_000);
+}
+
+#[tokio::test]
+async fn a_run_does_not_grow_without_bound() {
+    let registry = ObjectStoreRegistry::in_memory();
+    let mut run = registry.start_run(NewRun::new("e")).await.unwrap();
+    for index in 0..limits::MAX_ENTRIES {
+        run.tag(index.to_string(), "").await.unwrap();
+        run.log(&index.to_string(), 0, 0.0).await.unwrap();
+        run.attach(format!("a{index}"), &b"same"[..]).await.unwrap();
+    }
+    let id = run.id();
+    let refused = [
+        run.tag("more", "").await.unwrap_err().to_string(),
+        run.log("more", 0, 0.0).await.unwrap_err().to_string(),
+        run.attach("more", &b"same"[..]).await.unwrap_err().to_string(),
+    ];
+    let expected = ["tags", "metrics", "artifacts"]
+        .map(|what| format!("invalid input: {id} has 1000 {what} already; at most 1000 are allowed"));
+    assert_eq!(refused, expected);
+    run.tag("7", "changed").await.unwrap();
+    run.log("7", 1, 1.0).await.unwrap();
+    let run = run.finish(RunStatus::Finished).await.unwrap();
+    assert_eq!((run.tags["7"].as_str(), run.metrics["7"].count), ("changed", 2));
 }
