@@ -71,7 +71,7 @@
 //!
 //! # Features
 //! `s3`, `gcs`, `azure`: buckets ([`open_url`](ObjectStoreRegistry::open_url)). `sign`: signatures over versions, and
-//! trust in what is signed.
+//! trust in what is signed. `mlflow`: the same trait over an MLflow server (`MlflowRegistry`).
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
@@ -90,6 +90,9 @@ pub mod limits;
 mod lineage;
 mod live;
 mod log;
+#[cfg(feature = "mlflow")]
+#[cfg_attr(docsrs, doc(cfg(feature = "mlflow")))]
+mod mlflow;
 mod off_thread;
 mod progress;
 mod registry;
@@ -108,6 +111,9 @@ pub use collect::{Garbage, GarbageCollection, GarbageFile, GarbageKind};
 pub use lifecycle::{NewApproval, Protecting};
 pub use lineage::LineageGraph;
 pub use live::LiveView;
+#[cfg(feature = "mlflow")]
+#[cfg_attr(docsrs, doc(cfg(feature = "mlflow")))]
+pub use mlflow::MlflowRegistry;
 pub use progress::{Direction, Transfer};
 pub use registry::ObjectStoreRegistry;
 pub use trust::{PublicKey, VersionSignature};

@@ -118,7 +118,7 @@ impl ObjectStoreRegistry {
         self
     }
 
-    /// How long [`watch`](Registry::watch) may take to see what other processes do; by default a second.
+    /// How long [`watch`](mlops_core::Registry::watch) may take to see what other processes do; by default a second.
     /// What this process does it sees at once.
     #[must_use]
     pub fn with_poll_interval(mut self, interval: Duration) -> Self {

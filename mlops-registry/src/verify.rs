@@ -96,8 +96,8 @@ impl ObjectStoreRegistry {
             self.verify_files(checkpoint, &state, &mut found).await?;
         }
         // Of a log that is harmed, what was known before counts.
-        let blobs = if found.faults.is_empty() { blobs(&state) } else { self.journal().known(blobs) };
-        let (versions, blobs) = blobs?;
+        let needed = if found.faults.is_empty() { needed(&state) } else { self.journal().known(needed) };
+        let (versions, blobs) = needed?;
         found.versions = versions;
         #[cfg(feature = "sign")]
         verify_signatures(&state, &mut found)?;
@@ -197,12 +197,8 @@ impl ObjectStoreRegistry {
         Ok(())
     }
 
-    async fn verify_blobs(
-        &self,
-        blobs: BTreeMap<Digest, (Artifact, u64, String)>,
-        found: &mut Verification,
-    ) -> Result<()> {
-        let checks = blobs.into_values().map(|(artifact, generation, what)| async move {
+    async fn verify_blobs(&self, blobs: Vec<Needed>, found: &mut Verification) -> Result<()> {
+        let checks = blobs.into_iter().map(|Needed { artifact, generation, what }| async move {
             let file = self.blobs().file(&artifact.digest, generation);
             let proof = async {
                 match self.blobs().stream(artifact, generation, &what).await? {
@@ -226,12 +222,20 @@ impl ObjectStoreRegistry {
     }
 }
 
-/// How many versions there are; and the blobs that they and the runs name, with their generations and a name for people.
-fn blobs(state: &State) -> Result<(u64, BTreeMap<Digest, (Artifact, u64, String)>)> {
+/// A blob that must be there.
+struct Needed {
+    artifact: Artifact,
+    generation: u64,
+    /// A name for people.
+    what: String,
+}
+
+/// How many versions there are, and the blobs that they and the runs name.
+fn needed(state: &State) -> Result<(u64, Vec<Needed>)> {
     let (mut versions, mut blobs) = (0, BTreeMap::new());
     let mut add = |artifact: Artifact, what: String| {
         let generation = state.blobs.entry(&artifact.digest).generation;
-        blobs.entry(artifact.digest).or_insert((artifact, generation, what));
+        blobs.entry(artifact.digest).or_insert(Needed { artifact, generation, what });
     };
     for (name, model) in &state.models {
         for number in model.numbers() {
@@ -247,7 +251,7 @@ fn blobs(state: &State) -> Result<(u64, BTreeMap<Digest, (Artifact, u64, String)
             add(*described, format!("the artifact `{artifact}` of {}", run.id));
         }
     }
-    Ok((versions, blobs))
+    Ok((versions, blobs.into_values().collect()))
 }
 
 #[cfg(feature = "sign")]
