@@ -1,8 +1,8 @@
-//! Tar archives, as far as they hold plain files. ([POSIX pax](https://pubs.opengroup.org/onlinepubs/9799919799/utilities/pax.html),
-//! with GNU's sizes over 8 GiB)
+//! Tar archives, as far as they hold plain files: those of
+//! [POSIX](https://pubs.opengroup.org/onlinepubs/9799919799/utilities/pax.html), and of GNU with sizes over 8 GiB.
 //!
-//! An archive is never unpacked: what is in it is read where it lies. So nothing in it can end up elsewhere, or be
-//! larger than the archive. What has no business in an archive of plain files is refused all the same.
+//! An archive is never unpacked: what is in it is read where it lies. So nothing in it can end up elsewhere,
+//! or be larger than the archive. What has no business in an archive of plain files is refused all the same.
 
 use std::collections::BTreeMap;
 
@@ -23,8 +23,9 @@ const MAX_EXTENSIONS: u64 = 64 << 10;
 /// The files in an archive, by name. `what` names the archive in errors. Blocks.
 ///
 /// # Errors
-/// [`InvalidInput`](Error::InvalidInput) when it is no archive, or holds what a layout does not: links, devices, files
-/// of one name, names that lead elsewhere. [`Integrity`](Error::Integrity) when it is truncated or harmed.
+/// [`InvalidInput`](Error::InvalidInput) when it is no archive, or holds what a layout does not: links,
+/// devices, files of one name, names that lead elsewhere. [`Integrity`](Error::Integrity) when it is
+/// truncated or harmed.
 pub(crate) fn files(archive: &Place, what: &str) -> Result<BTreeMap<String, Place>> {
     let refuse = |why: String| Error::invalid_input(format!("{what} {why}"));
     let truncated = || Error::integrity(format!("{what} is truncated; copy it again"));
@@ -82,8 +83,8 @@ pub(crate) fn files(archive: &Place, what: &str) -> Result<BTreeMap<String, Plac
             other => {
                 let other = char::from(other.as_byte()).escape_default().to_string();
                 return Err(refuse(format!(
-                    "holds `{}`, which is no plain file but of type `{other}`: links, devices, sparse files and names \
-                     of over 100 bytes have no place in a layout",
+                    "holds `{}`, which is no plain file but of type `{other}`: links, devices, sparse \
+                     files and names of over 100 bytes have no place in a layout",
                     shown(&header.path_bytes())
                 )));
             }

@@ -1,7 +1,7 @@
 //! All that is known of a version, as it travels.
 //!
-//! Written out here, apart from the types of `mlops-core`, so that a change of those does not silently change what
-//! others keep.
+//! Written out here, apart from the types of `mlops-core`, so that a change of those does not silently change
+//! what others keep.
 
 use jiff::Timestamp;
 use mlops_core::{Error, ModelId, ModelName, ModelVersion, Report, Result};
@@ -54,8 +54,8 @@ impl VersionDocument {
             .map_err(|cause| Error::internal("a version cannot be written as JSON").with_source(cause))
     }
 
-    /// The version that was written, without what belongs to the registry it was in: aliases and approvals. `what`
-    /// names the document in errors.
+    /// The version that was written, without what belongs to the registry it was in: aliases and approvals.
+    /// `what` names the document in errors.
     pub(crate) fn decode(what: &str, bytes: &[u8]) -> Result<ModelVersion> {
         #[derive(Deserialize)]
         struct AnyFormat {

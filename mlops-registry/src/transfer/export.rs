@@ -27,8 +27,8 @@ pub struct Exported {
     pub id: ModelId,
     /// How the layout names it: `fraud:1.0.0`.
     pub reference: String,
-    /// The digest of its manifest, in which those of all its files are contained. Who signs it, or keeps it elsewhere,
-    /// has the whole.
+    /// The digest of its manifest, in which those of all its files are contained. Who signs it, or keeps it
+    /// elsewhere, has the whole.
     pub manifest: Digest,
 }
 

@@ -34,8 +34,8 @@ pub struct Import {
     pub signature: Option<Signature>,
     /// What such a model is registered as; `None` for what its configuration says.
     pub id: Option<ModelId>,
-    /// Who imports: who registers what comes without this library's own document, and who says what others have
-    /// reported.
+    /// Who imports: who registers what comes without this library's own document, and who says what others
+    /// have reported.
     pub actor: String,
 }
 
@@ -223,8 +223,8 @@ impl Reader<'_> {
         };
         parse().map_err(|why| {
             Error::invalid_input(format!(
-                "the configuration of the model in {} does not fit a registry ({why}); say as what it is registered by \
-                 `Import::with_id`",
+                "the configuration of the model in {} does not fit a registry ({why}); say as what it is \
+                 registered by `Import::with_id`",
                 self.layout.what()
             ))
         })

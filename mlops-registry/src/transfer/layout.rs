@@ -13,8 +13,8 @@ use super::archive;
 use super::oci::{Descriptor, INDEX_FILE, Index, LAYOUT_FILE, LAYOUT_VERSION, LayoutFile};
 use super::place::Place;
 
-/// Bytes of one document. Registries take manifests of up to 4 MiB.
-/// ([OCI distribution specification 1.1](https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md))
+/// Bytes of one document. Registries take manifests of up to 4 MiB. ([OCI distribution specification
+/// 1.1](https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md))
 pub(crate) const MAX_DOCUMENT_BYTES: u64 = 16 << 20;
 
 /// Bytes of all documents that are read of one layout.

@@ -26,46 +26,52 @@
 //! ```
 //!
 //! # What travels
-//! Everything that makes a version: its number, signature, artifacts, metrics, parameters, description and lineage, who
-//! registered it; its tags; the reports about it, whose summaries say from now on who wrote them and when; the warning
-//! against it. What belongs to a registry stays there: aliases, approvals, signatures, and when the version was registered
-//! in it. A version that is there already, with the same content, is left as it is but for reports and a warning that are
-//! not there yet; with other content it is a [`Conflict`](mlops_core::Error::Conflict).
+//! Everything that makes a version: its number, signature, artifacts, metrics, parameters, description and
+//! lineage, who registered it; its tags; the reports about it, whose summaries say from now on who wrote them
+//! and when; the warning against it. What belongs to a registry stays there: aliases, approvals, signatures,
+//! and when the version was registered in it. A version that is there already, with the same content, is left
+//! as it is but for reports and a warning that are not there yet; with other content it is a
+//! [`Conflict`](mlops_core::Error::Conflict).
 //!
 //! # Layouts
 //! Folders and files are image layouts of the
-//! [OCI image specification 1.1](https://github.com/opencontainers/image-spec/blob/v1.1.1/image-layout.md), and the models in
-//! them follow [CNCF ModelPack](https://github.com/modelpack/model-spec). So what carries container images carries
-//! models: with the folder `models` of `fraud 1.0.0`,
-//! `skopeo copy oci:models:fraud:1.0.0 docker://registry.example.com/models/fraud:1.0.0` puts it into a registry of
-//! containers, and back; with a file it is `oci-archive:fraud.tar:fraud:1.0.0`.
+//! [OCI image specification](https://github.com/opencontainers/image-spec/blob/v1.1.1/image-layout.md), version
+//! 1.1, and the models in them follow [CNCF ModelPack](https://github.com/modelpack/model-spec). So what
+//! carries container images carries models, into registries of containers and back:
+//!
+//! ```text
+//! skopeo copy oci:FOLDER:fraud:1.0.0 docker://HOST/models/fraud:1.0.0
+//! skopeo copy oci-archive:FILE:fraud:1.0.0 docker://HOST/models/fraud:1.0.0
+//! ```
+//!
+//! What is in a layout:
 //!
 //! ```text
 //! oci-layout
 //! index.json                names the manifests: `fraud:1.0.0`
 //! blobs/sha256/27fe...      a manifest
 //! blobs/sha256/9a01...      its configuration: who made what, and when
-//! blobs/sha256/ab34...      a layer for each artifact: its very bytes, by the digest they have in the registry
+//! blobs/sha256/ab34...      a layer for each artifact: its bytes, by their digest in the registry
 //! blobs/sha256/6f0c...      README.md: the model card
 //! blobs/sha256/c77e...      mlops/version.json: all that is known of the version
 //! ```
 //!
-//! The last is how an import restores the version. It comes as a document of ModelPack, so that its other programs know
-//! what to do with it, and is told from others by an annotation. Nothing in a layout depends on when or where it was
-//! written: the same version in the same state gives the same bytes.
+//! The last is how an import restores the version. It comes as a document of ModelPack, so that its other
+//! programs know what to do with it, and is told from others by an annotation. Nothing in a layout depends on
+//! when or where it was written: the same version in the same state gives the same bytes.
 //!
 //! # Models that other programs have packed
-//! Without that document a model can be imported, too, once [`Import::with_signature`] has said what it takes and gives.
-//! Its name and version are those of its configuration, if they can be, or those of [`Import::with_id`]. Its files become
-//! artifacts: those of raw layers, and those in archives that are not compressed. Paths become names with `_` for `/`.
-//! Layers that are not ModelPack's, such as the Kitfile of KitOps, are left out. Compressed layers are
-//! [`Unsupported`](mlops_core::Error::Unsupported).
+//! Without that document a model can be imported, too, once [`Import::with_signature`] has said what it takes
+//! and gives. Its name and version are those of its configuration, if they can be, or those of
+//! [`Import::with_id`]. Its files become artifacts: those of raw layers, and those in archives that are not
+//! compressed. Paths become names with `_` for `/`. Layers that are not ModelPack's, such as the Kitfile of
+//! KitOps, are left out. Compressed layers are [`Unsupported`](mlops_core::Error::Unsupported).
 //!
 //! # Whom an import trusts
-//! Nobody. Nothing is registered before every digest of everything that is imported has been proven. Nothing is unpacked:
-//! files are read where they lie in the archive. Refused are links, devices, sparse files, two files of one name, names
-//! that lead elsewhere, documents of more than 16 MiB, or of 256 MiB together. But that a layout is whole does not say whose it is: keep
-//! [`Exported::manifest`] apart from it, or sign it.
+//! Nobody. Nothing is registered before every digest of everything that is imported has been proven. Nothing
+//! is unpacked: files are read where they lie in the archive. Refused are links, devices, sparse files, two
+//! files of one name, names that lead elsewhere, documents of more than 16 MiB, or of 256 MiB together. But
+//! that a layout is whole does not say whose it is: keep [`Exported::manifest`] apart from it, or sign it.
 
 mod archive;
 mod document;
@@ -94,7 +100,8 @@ use crate::off_thread::off_thread;
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Copying {
-    /// Who says, in the other registry, what others have reported of the version. Who registered it stays the same.
+    /// Who says, in the other registry, what others have reported of the version. Who registered it stays the
+    /// same.
     pub actor: String,
 }
 
@@ -108,9 +115,9 @@ impl Copying {
 /// Copies a version from one registry into another. Artifacts go piece by piece.
 ///
 /// # Errors
-/// [`NotFound`](mlops_core::Error::NotFound) when there is no such version, [`Conflict`](mlops_core::Error::Conflict) when
-/// the other registry has another one of that number, [`Integrity`](mlops_core::Error::Integrity) when an artifact is
-/// harmed, and those of the registries.
+/// [`NotFound`](mlops_core::Error::NotFound) when there is no such version,
+/// [`Conflict`](mlops_core::Error::Conflict) when the other registry has another one of that number,
+/// [`Integrity`](mlops_core::Error::Integrity) when an artifact is harmed, and those of the registries.
 pub async fn copy<F, T>(from: &F, to: &T, id: &ModelId, options: &Copying) -> Result<Arrival>
 where
     F: Registry + Clone,
@@ -128,13 +135,15 @@ where
     parcel.deliver(to, &options.actor).await
 }
 
-/// Writes versions to a layout in `folder`, which is made if it is not there. To one that is there they are added; what
-/// has their names is replaced, and the blobs stay. Two exports into one folder must not run at once.
+/// Writes versions to a layout in `folder`, which is made if it is not there. To one that is there they are
+/// added; what has their names is replaced, and the blobs stay. Two exports into one folder must not run at
+/// once.
 ///
 /// # Errors
-/// [`NotFound`](mlops_core::Error::NotFound) when there is no such version, [`Conflict`](mlops_core::Error::Conflict) when
-/// there is something else in the folder, [`Integrity`](mlops_core::Error::Integrity) when an artifact is harmed, and those
-/// of the registry and the file system.
+/// [`NotFound`](mlops_core::Error::NotFound) when there is no such version,
+/// [`Conflict`](mlops_core::Error::Conflict) when there is something else in the folder,
+/// [`Integrity`](mlops_core::Error::Integrity) when an artifact is harmed, and those of the registry and the
+/// file system.
 pub async fn export_layout<R: Registry + ?Sized>(
     registry: &R,
     ids: &[ModelId],
@@ -145,8 +154,8 @@ pub async fn export_layout<R: Registry + ?Sized>(
     export::exported(&packages)
 }
 
-/// Writes versions to one file: a tar archive of a layout. It appears when it is complete and on disk, in place of what
-/// has its name; on an error nothing is left.
+/// Writes versions to one file: a tar archive of a layout. It appears when it is complete and on disk, in
+/// place of what has its name; on an error nothing is left.
 ///
 /// # Errors
 /// As those of [`export_layout`].
@@ -160,15 +169,17 @@ pub async fn export_file<R: Registry + ?Sized>(
     export::exported(&packages)
 }
 
-/// Registers the versions of a layout in a folder, in the order of its index. Nothing is registered unless all of it is
-/// unharmed; then one by one, so that an error of the registry can leave those before it. To do it again is safe.
+/// Registers the versions of a layout in a folder, in the order of its index. Nothing is registered unless
+/// all of it is unharmed; then one by one, so that an error of the registry can leave those before it. To do
+/// it again is safe.
 ///
 /// # Errors
 /// [`NotFound`](mlops_core::Error::NotFound) when there is no such layout, or no model in it;
 /// [`InvalidInput`](mlops_core::Error::InvalidInput) when it is none, or holds what it must not;
 /// [`Integrity`](mlops_core::Error::Integrity) when it is harmed or incomplete;
-/// [`Unsupported`](mlops_core::Error::Unsupported) when another program wrote it in a way that this one cannot read;
-/// [`Conflict`](mlops_core::Error::Conflict) when the registry has another version of a number; and those of the registry.
+/// [`Unsupported`](mlops_core::Error::Unsupported) when another program wrote it in a way that this one
+/// cannot read; [`Conflict`](mlops_core::Error::Conflict) when the registry has another version of a number;
+/// and those of the registry.
 pub async fn import_layout<R: Registry + ?Sized>(
     registry: &R,
     folder: impl AsRef<Path>,
@@ -179,7 +190,8 @@ pub async fn import_layout<R: Registry + ?Sized>(
     deliver(registry, parcels, import).await
 }
 
-/// Registers the versions of a layout in a tar archive. As [`import_layout`], and the archive need not be trusted.
+/// Registers the versions of a layout in a tar archive. As [`import_layout`], and the archive need not be
+/// trusted.
 ///
 /// # Errors
 /// As those of [`import_layout`].
@@ -193,12 +205,13 @@ pub async fn import_file<R: Registry + ?Sized>(
     deliver(registry, parcels, import).await
 }
 
-/// Writes an artifact to a file. It appears when it is proven and on disk, in place of what has its name; on an error
-/// nothing is left.
+/// Writes an artifact to a file. It appears when it is proven and on disk, in place of what has its name; on
+/// an error nothing is left.
 ///
 /// # Errors
 /// [`NotFound`](mlops_core::Error::NotFound) when there is no such artifact, or no folder for the file;
-/// [`Integrity`](mlops_core::Error::Integrity) when it is harmed, and those of the registry and the file system.
+/// [`Integrity`](mlops_core::Error::Integrity) when it is harmed, and those of the registry and the file
+/// system.
 pub async fn download<R: Registry + ?Sized>(
     registry: &R,
     version: &ModelVersion,

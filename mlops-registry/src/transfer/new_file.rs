@@ -13,8 +13,8 @@ use mlops_core::{ByteStream, Result};
 use crate::off_thread::off_thread;
 use crate::store_error::io_error;
 
-/// A file on its way: it is written beside its name, and gets it when it is complete and on disk. Dropped before, it
-/// leaves nothing.
+/// A file on its way: it is written beside its name, and gets it when it is complete and on disk. Dropped
+/// before, it leaves nothing.
 pub(crate) struct NewFile {
     /// `None` when it is no longer to be removed.
     file: Option<File>,

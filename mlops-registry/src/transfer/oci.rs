@@ -1,8 +1,9 @@
 //! The documents of an OCI image layout, and the words of ModelPack in them.
 //!
-//! [OCI image specification 1.1](https://github.com/opencontainers/image-spec/blob/v1.1.1/spec.md): `image-layout.md`,
-//! `image-index.md`, `manifest.md`, `descriptor.md`, `annotations.md`.
-//! [CNCF ModelPack](https://github.com/modelpack/model-spec): `docs/spec.md`, `docs/config.md`, `docs/annotations.md`.
+//! [OCI image specification 1.1](https://github.com/opencontainers/image-spec/blob/v1.1.1/spec.md):
+//! `image-layout.md`, `image-index.md`, `manifest.md`, `descriptor.md`, `annotations.md`. [CNCF
+//! ModelPack](https://github.com/modelpack/model-spec): `docs/spec.md`, `docs/config.md`,
+//! `docs/annotations.md`.
 
 use std::collections::BTreeMap;
 
@@ -39,8 +40,8 @@ const MODEL: [&str; 2] = ["application/vnd.cncf.model.", "application/vnd.cnai.m
 /// What a layer is besides what ModelPack says of it.
 pub(crate) const CONTENT_TYPE: &str = "io.github.mlops-rs.content-type";
 
-/// The layer that holds all that is known of a version. Its own media type is that of a ModelPack document: KitOps and
-/// modctl do not get past a layer whose media type they do not know.
+/// The layer that holds all that is known of a version. Its own media type is that of a ModelPack document:
+/// KitOps and modctl do not get past a layer whose media type they do not know.
 pub(crate) const VERSION_DOCUMENT: &str = "application/vnd.mlops.version.v1+json";
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -198,8 +199,8 @@ impl Descriptor {
     }
 }
 
-/// The media type of a layer that is a file of the model. ModelPack tells weights from what goes with them; the name
-/// is all there is to tell them by.
+/// The media type of a layer that is a file of the model. ModelPack tells weights from what goes with them;
+/// the name is all there is to tell them by.
 pub(crate) fn media_type_of(name: &str) -> String {
     let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
     let documentation = ["readme", "license", "notice"].contains(&name.to_ascii_lowercase().as_str());

@@ -44,7 +44,7 @@ impl Package {
         let document = VersionDocument::encode(&version)?;
         if document.len() as u64 > MAX_DOCUMENT_BYTES {
             return Err(Error::unsupported(format!(
-                "what is known of {} has {} bytes as JSON, more than the {MAX_DOCUMENT_BYTES} that can be exported",
+                "what is known of {} has {} bytes as JSON; at most {MAX_DOCUMENT_BYTES} can be exported",
                 version.id,
                 document.len()
             )));

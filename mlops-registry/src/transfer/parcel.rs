@@ -108,7 +108,8 @@ impl Parcel {
             return Ok(there);
         }
         Err(Error::conflict(format!(
-            "{id} is registered already, and differs in {}; versions are immutable, so bring this one by another number",
+            "{id} is registered already, and differs in {}; versions are immutable, so \
+             bring this one by another number",
             differ.join(", ")
         )))
     }

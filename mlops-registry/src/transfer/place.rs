@@ -24,8 +24,8 @@ pub(crate) struct Place {
 const PIECE: u64 = 1 << 20;
 
 impl Place {
-    /// A whole file, which must be a plain one: whoever made the folder may have put a link or a pipe there. `None`
-    /// when there is nothing.
+    /// A whole file, which must be a plain one: whoever made the folder may have put a link or a pipe there.
+    /// `None` when there is nothing.
     pub(crate) fn whole(file: &Path) -> Result<Option<Self>> {
         let meta = match file.symlink_metadata() {
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -77,7 +77,8 @@ impl Place {
         self.check(artifact.size).map(|()| artifact)
     }
 
-    /// The bytes as the content of an artifact. That they are the right ones is proven each time they are read.
+    /// The bytes as the content of an artifact. That they are the right ones is proven each time they are
+    /// read.
     pub(crate) fn content(self, artifact: Artifact, what: String) -> Content {
         Content::streamed(artifact, move || {
             proven(self.clone().pieces(), Proof::new(artifact, what.clone()), |_| {})

@@ -281,7 +281,10 @@ async fn documents_with_the_wrong_things_in_them() {
         ),
         (
             |document| {
-                document["reports"] = json!([{ "name": "", "passed": null, "metrics": {}, "summary": "", "at": "2026-01-01T00:00:00Z", "by": "" }]);
+                let at = "2026-01-01T00:00:00Z";
+                let report =
+                    json!({ "name": "", "passed": null, "metrics": {}, "summary": "", "at": at, "by": "" });
+                document["reports"] = json!([report]);
             },
             "invalid_input",
             "the name of a report is empty",

@@ -168,8 +168,9 @@ async fn what_others_have_put_into_a_layout_stays() {
     let folder = tempfile::tempdir().unwrap();
     let mut files = Files::default();
     files.set_json("oci-layout", &json!({ "imageLayoutVersion": "1.0.0" }));
-    let image = files.add_blob("application/vnd.oci.image.manifest.v1+json", br#"{"schemaVersion":2,"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":0},"layers":null}"#);
-    let mut image = image;
+    let config = files.add_blob("application/vnd.oci.image.config.v1+json", b"{}");
+    let manifest = json!({ "schemaVersion": 2, "config": config, "layers": null }).to_string();
+    let mut image = files.add_blob("application/vnd.oci.image.manifest.v1+json", manifest.as_bytes());
     image["platform"] = json!({ "os": "linux", "architecture": "amd64" });
     let foreign = json!([image, { "mediaType": "application/x-unknown", "digest": "sha512:00", "size": 7 }]);
     files.set_json("index.json", &json!({ "schemaVersion": 2, "manifests": foreign }));
