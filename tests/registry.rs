@@ -71,13 +71,33 @@ fn releases(cli: &Cli, scratch: &Path) {
     fs::write(&large, vec![7; 20 << 20]).unwrap();
     let (onnx, large_artifact) = (format!("model={MODEL}"), format!("large={}", large.display()));
     let first = cli.json(&[
-        "register", "fraud", "--version", "1.0.0", "--artifact", &onnx, "--artifact", &large_artifact, "--metric",
-        "auc=0.97", "--tag", "team=risk", "--parameter", "depth=7", "--description", "Finds fraud", "--alias", "champion",
+        "register",
+        "fraud",
+        "--version",
+        "1.0.0",
+        "--artifact",
+        &onnx,
+        "--artifact",
+        &large_artifact,
+        "--metric",
+        "auc=0.97",
+        "--tag",
+        "team=risk",
+        "--parameter",
+        "depth=7",
+        "--description",
+        "Finds fraud",
+        "--alias",
+        "champion",
     ]);
     assert_eq!(first["version"], "1.0.0");
     assert_eq!(first["artifacts"]["large"]["size"], 20 << 20);
-    assert!(!first["signature"]["inputs"].as_array().unwrap().is_empty(), "the signature is that of the ONNX file");
-    let said = cli.says(&["register", "fraud", "--version", "2.0.0", "--artifact", &onnx, "--metric", "auc=0.99"]);
+    assert!(
+        !first["signature"]["inputs"].as_array().unwrap().is_empty(),
+        "the signature is that of the ONNX file"
+    );
+    let said =
+        cli.says(&["register", "fraud", "--version", "2.0.0", "--artifact", &onnx, "--metric", "auc=0.99"]);
     assert_eq!(said.trim(), "registered fraud 2.0.0");
     let (status, said) = cli.fails(&["register", "fraud", "--version", "2.0.0", "--artifact", &onnx]);
     assert!(status == 1 && said.contains("conflict: ") && said.contains("2.0.0"), "{said}");

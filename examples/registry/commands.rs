@@ -9,7 +9,8 @@ use mlops_core::{
 };
 use mlops_registry::runs::Comparison;
 use mlops_registry::{
-    GarbageCollection, GarbageKind, LineageGraph, NewApproval, ObjectStoreRegistry, Protecting, model_card, transfer,
+    GarbageCollection, GarbageKind, LineageGraph, NewApproval, ObjectStoreRegistry, Protecting, model_card,
+    transfer,
 };
 use mlops_serve::engine::Device;
 use mlops_serve::engine::onnx::{OnnxEngine, OnnxOptions};
@@ -87,8 +88,10 @@ pub async fn run(opened: Opened, arguments: Arguments) -> Result<bool, Failure> 
             show.event(&registry.tag(change.by(by)).await?)?;
         }
         Command::Report { name, version, gate, passed, metric, summary } => {
-            let report = NewReport::gate(ModelId::new(name, version), gate, passed).with_summary(summary).by(by);
-            let report = metric.into_iter().fold(report, |report, pair| report.with_metric(pair.name, pair.value));
+            let report =
+                NewReport::gate(ModelId::new(name, version), gate, passed).with_summary(summary).by(by);
+            let report =
+                metric.into_iter().fold(report, |report, pair| report.with_metric(pair.name, pair.value));
             show.event(&registry.report(report).await?)?;
         }
         Command::Approve { name, version, alias, because } => {
@@ -132,7 +135,8 @@ pub async fn run(opened: Opened, arguments: Arguments) -> Result<bool, Failure> 
         }
         Command::Verify => return verify(ours(&opened, &url)?, show).await,
         Command::Gc { dry_run, grace } => {
-            let mut options = GarbageCollection::default().with_grace(Duration::try_from_secs_f64(grace * 3600.0)?).by(by);
+            let mut options =
+                GarbageCollection::default().with_grace(Duration::try_from_secs_f64(grace * 3600.0)?).by(by);
             options.dry_run = dry_run;
             collect(ours(&opened, &url)?, options, show).await?;
         }
@@ -224,7 +228,9 @@ async fn list(registry: &dyn Registry, show: Show) -> Result<(), Failure> {
         let versions = registry.versions(&name).await?;
         let aliases: Vec<_> = versions
             .iter()
-            .flat_map(|version| version.aliases.iter().map(|alias| format!("@{alias} {}", version.id.version)))
+            .flat_map(|version| {
+                version.aliases.iter().map(|alias| format!("@{alias} {}", version.id.version))
+            })
             .collect();
         let latest = versions.last().map(|version| version.id.version.to_string()).unwrap_or_default();
         models.push((name, versions.len(), latest, aliases));
@@ -258,7 +264,8 @@ async fn verify(registry: &ObjectStoreRegistry, show: Show) -> Result<bool, Fail
     });
     show.answer(&answer, || {
         found.faults.iter().for_each(|fault| println!("WRONG {fault}"));
-        let verdict = if found.is_clean() { "all is well".to_owned() } else { format!("{} faults", faults.len()) };
+        let verdict =
+            if found.is_clean() { "all is well".to_owned() } else { format!("{} faults", faults.len()) };
         println!(
             "{verdict}: {} transitions, {} versions, {} blobs of {} bytes",
             found.transitions, found.versions, found.blobs, found.bytes

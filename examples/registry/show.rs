@@ -28,7 +28,8 @@ impl Show {
             let rows = versions.iter().map(|version| {
                 let metrics: Vec<_> =
                     version.metrics.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
-                let tags: Vec<_> = version.tags.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                let tags: Vec<_> =
+                    version.tags.iter().map(|(name, value)| format!("{name}={value}")).collect();
                 vec![
                     version.id.name.to_string(),
                     version.id.version.to_string(),
@@ -37,7 +38,11 @@ impl Show {
                     tags.join(", "),
                     time(version.registered_at),
                     version.registered_by.clone(),
-                    version.deprecated.clone().map(|reason| format!("deprecated: {reason}")).unwrap_or_default(),
+                    version
+                        .deprecated
+                        .clone()
+                        .map(|reason| format!("deprecated: {reason}"))
+                        .unwrap_or_default(),
                 ]
             });
             table(&["model", "version", "aliases", "metrics", "tags", "registered", "by", ""], rows);

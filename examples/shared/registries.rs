@@ -21,6 +21,7 @@ pub async fn open(url: &str, progress: impl Fn(Transfer) + Send + Sync + 'static
     if url.starts_with("mlflow+") {
         return Ok(Opened { registry: Arc::new(MlflowRegistry::open(url)?), store: None });
     }
-    let store = ObjectStoreRegistry::open_url(url).await?.with_progress(progress).with_poll_interval(POLL_INTERVAL);
+    let store =
+        ObjectStoreRegistry::open_url(url).await?.with_progress(progress).with_poll_interval(POLL_INTERVAL);
     Ok(Opened { registry: Arc::new(store.clone()), store: Some(store) })
 }

@@ -54,7 +54,7 @@ async fn writer() {
             (3, Some(id)) => did(registry.move_alias(AliasMove::new(id.name, champion(), id.version)).await),
             (4, Some(id)) => did(registry.tag(Tagging::set(id, "round", round.to_string())).await),
             (5, Some(id)) => {
-                did(registry.report(NewReport::gate(id, "gate", true).with_metric("auc", 0.9)).await)
+                did(registry.report(NewReport::gate(id, "gate", true).with_metric("auc", 0.9)).await);
             }
             (6, Some(id)) => {
                 println!("deleting {}", id.version);
