@@ -99,7 +99,7 @@ impl ObjectStoreRegistry {
             }
             checkpoint => checkpoint?,
         };
-        let state = self.fold(&anchors, checkpoint.as_ref(), &mut found).await?;
+        let (state, whole) = self.fold(&anchors, checkpoint.as_ref(), &mut found).await?;
         if let Some(checkpoint) = &checkpoint {
             self.verify_files(checkpoint, &state, &mut found).await?;
         }
@@ -108,8 +108,8 @@ impl ObjectStoreRegistry {
             self.journal().doubt_checkpoint();
         }
         // Of a log that is harmed, what was known before counts.
-        let blobs = if found.faults.is_empty() { blobs_of(&state) } else { self.journal().known(blobs_of) };
-        let (versions, blobs) = blobs?;
+        let known = if whole { None } else { self.journal().known(blobs_of).ok() };
+        let (versions, blobs) = known.map_or_else(|| blobs_of(&state), Ok)?;
         found.versions = versions;
         #[cfg(feature = "sign")]
         verify_signatures(&state, &mut found)?;
@@ -125,13 +125,13 @@ impl ObjectStoreRegistry {
         }
     }
 
-    /// Folds the log as far as it is unharmed, and looks at all of it.
+    /// Folds the log as far as it is unharmed, and looks at all of it; whether all of it is.
     async fn fold(
         &self,
         anchors: &[(u64, Digest)],
         checkpoint: Option<&Checkpoint>,
         found: &mut Verification,
-    ) -> Result<State> {
+    ) -> Result<(State, bool)> {
         let log = self.journal().log();
         let mut last = log.last().await?;
         for (sequence, _) in anchors {
@@ -194,7 +194,7 @@ impl ObjectStoreRegistry {
                 }
             }
         }
-        Ok(state)
+        Ok((state, whole))
     }
 
     /// Whether the files of a checkpoint are what they should be.
@@ -234,7 +234,12 @@ impl ObjectStoreRegistry {
         state.map_err(|error| (files[0].clone(), error))?;
         for (file, name) in checkpoint.archive().iter().zip(&files[1..]) {
             let events = checkpoints.segment(*file).await.and_then(|segment| segment.all());
-            archived.extend(events.map_err(|error| (name.clone(), error))?);
+            let events = events.map_err(|error| (name.clone(), error))?;
+            if let Some(event) = events.iter().find(|event| !file.covers(event)) {
+                let what = format!("transition {} does not belong there", event.sequence);
+                return Err((name.clone(), Error::integrity(what)));
+            }
+            archived.extend(events);
         }
         Ok(archived)
     }
@@ -247,13 +252,12 @@ impl ObjectStoreRegistry {
             if proof.is_err() {
                 // Was it collected since, and perhaps written anew?
                 self.look_for_more().await?;
-                let (_, mut named) = self.journal().known(blobs_of)?;
-                match named.remove(&digest) {
-                    Some(named) if named.1 != generation => {
+                match self.journal().known(blobs_of).map(|(_, mut named)| named.remove(&digest)) {
+                    Ok(Some(named)) if named.1 != generation => {
                         (artifact, generation, proof) = self.verify_blob(named).await?;
                     }
-                    Some(_) => {}
-                    None => continue,
+                    Ok(None) => continue,
+                    _ => {}
                 }
             }
             found.blobs += 1;
