@@ -24,6 +24,9 @@
 //! tls-key = "server.key"
 //! ```
 
+#[path = "shared/registries.rs"]
+mod registries;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -32,7 +35,6 @@ use std::time::Duration;
 use clap::Parser;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use mlops_core::{ModelName, ModelRef};
-use mlops_registry::ObjectStoreRegistry;
 use mlops_serve::engine::Device;
 use mlops_serve::server::access::{Access, ApiKeys};
 use mlops_serve::server::tls::{ClientCertificate, Tls, TlsFiles};
@@ -60,7 +62,7 @@ struct Options {
     /// Where gRPC is answered
     #[arg(long, value_name = "ADDRESS")]
     grpc: Option<SocketAddr>,
-    /// Where a registry is: a folder, or file:///FOLDER
+    /// Where a registry is: a folder, file:///FOLDER, s3://BUCKET/PREFIX, mlflow+http://HOST:PORT
     #[arg(long, value_name = "URL")]
     registry: Option<String>,
     /// A model of the registry, followed while it changes: NAME@ALIAS, NAME/VERSION, or NAME for the latest
@@ -188,13 +190,7 @@ impl Options {
                 return Err("`--model` needs a `--registry`".into());
             };
         };
-        let folder = match url.split_once("://") {
-            None => url,
-            Some(("file", folder)) => folder,
-            Some((scheme, _)) => return Err(format!("no registry can be opened at {scheme}://").into()),
-        };
-        let registry =
-            ObjectStoreRegistry::local(folder).await?.with_poll_interval(Duration::from_millis(500));
+        let registry = registries::open(url, |_| {}).await?.registry;
         let mut source = RegistrySource::new(registry, loader);
         for model in &self.model {
             source = source.with_model(ModelRef::from_str(model)?);

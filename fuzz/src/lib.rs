@@ -1,5 +1,9 @@
-//! What the fuzzers share: running a file or a request, and changing one so that it stays nearly right.
+//! What the fuzzers share: running a file, a request or an import, and changing one so that it stays
+//! nearly right.
 
+pub mod bytes;
+#[cfg(feature = "registry")]
+pub mod layouts;
 #[cfg(feature = "onnx")]
 pub mod onnx;
 #[cfg(feature = "requests")]

@@ -22,7 +22,7 @@ use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::archive::Segment;
-use crate::document::{Sealed, StoredArtifact};
+use crate::document::{Document, Sealed, StoredArtifact};
 use crate::off_thread::off_thread;
 use crate::state::{Position, State};
 use crate::store_error::store_error;
@@ -119,6 +119,8 @@ impl Checkpoints {
             from = last.from;
             archive.pop();
         }
+        // What nobody has read for long may have gone with a checkpoint that was replaced.
+        self.find(archive.iter().map(|file| (self.archive_file(*file), file.content))).await?;
         archive::encode(events, &mut lines)?;
         let lines = Bytes::from(lines);
         let segment = ArchiveFile { from, to: sequence, content: describe(&lines) };
@@ -129,6 +131,26 @@ impl Checkpoints {
         self.put(&self.pointer(), checkpoint.encode()?.into()).await?;
         tracing::debug!(sequence, "checkpoint written");
         Ok(checkpoint)
+    }
+
+    /// Whether the files of a checkpoint are there. What is in them shows when they are read.
+    pub(crate) async fn has_files(&self, checkpoint: &Checkpoint) -> Result<bool> {
+        let state = (self.state_file(checkpoint.sequence, checkpoint.state), checkpoint.state);
+        let archive = checkpoint.archive.iter().map(|file| (self.archive_file(*file), file.content));
+        match self.find(std::iter::once(state).chain(archive)).await {
+            Ok(()) => Ok(true),
+            Err(Error::Integrity { .. } | Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn find(&self, files: impl Iterator<Item = (Path, StoredArtifact)>) -> Result<()> {
+        for (file, content) in files {
+            let found = self.store.head(&file).await;
+            let size = found.map_err(|cause| store_error(format!("{file} cannot be read"), cause))?.size;
+            check_size(&file, size, content)?;
+        }
+        Ok(())
     }
 
     /// The events in a file of a checkpoint.
@@ -150,6 +172,15 @@ impl Checkpoints {
         self.folder.clone().join("latest.json")
     }
 
+    /// Whether that is the name of a file of some checkpoint. Foreign files are none of our business.
+    pub(crate) fn owns(&self, file: &Path) -> bool {
+        let name =
+            file.filename().and_then(|name| name.strip_suffix(".state").or(name.strip_suffix(".events")));
+        let hexadecimal = |digit: u8| digit.is_ascii_hexdigit() || digit == b'-';
+        *file == self.folder.clone().join(file.filename().unwrap_or_default())
+            && name.is_some_and(|name| name.len() > 20 && name.bytes().all(hexadecimal))
+    }
+
     // The digest in the name makes sure that two writers never write different content to one file.
     fn state_file(&self, sequence: u64, content: StoredArtifact) -> Path {
         self.folder.clone().join(format!("{sequence:020}-{}.state", short(&content.digest)))
@@ -167,12 +198,7 @@ impl Checkpoints {
     async fn read(&self, file: &Path, content: StoredArtifact) -> Result<Bytes> {
         let failed = |cause| store_error(format!("{file} cannot be read"), cause);
         let found = self.store.get(file).await.map_err(failed)?;
-        if found.meta.size != content.size {
-            return Err(Error::integrity(format!(
-                "{file} has {} bytes instead of {}",
-                found.meta.size, content.size
-            )));
-        }
+        check_size(file, found.meta.size, content)?;
         let bytes = found.bytes().await.map_err(failed)?;
         let what = file.to_string();
         off_thread(move || content.digest.verify(&what, &bytes).map(|()| bytes)).await
@@ -203,6 +229,11 @@ impl Checkpoint {
         Position { sequence: self.sequence, head: Some(self.head), at: Some(self.at) }
     }
 
+    /// Whether it was made after this transition.
+    pub(crate) fn is_after(&self, last: &Document) -> bool {
+        last.transition.sequence == self.sequence && last.digest == self.head
+    }
+
     /// Its files of events, the oldest first.
     pub(crate) fn archive(&self) -> &[ArchiveFile] {
         &self.archive
@@ -221,14 +252,16 @@ impl Checkpoint {
 
     pub(crate) fn decode(file: &str, bytes: &[u8]) -> Result<Self> {
         let checkpoint: Self = Sealed::open(file, KIND, bytes)?.content(file, KIND)?;
-        let mut next = 1;
+        let mut last = 0;
         for segment in &checkpoint.archive {
-            if segment.from != next || segment.to < segment.from {
-                return Err(Error::integrity(format!("{file}: its files of events leave a gap at {next}")));
+            if segment.from.checked_sub(1) != Some(last) || segment.to < segment.from {
+                return Err(Error::integrity(format!(
+                    "{file}: its files of events leave a gap after {last}"
+                )));
             }
-            next = segment.to + 1;
+            last = segment.to;
         }
-        if next != checkpoint.sequence.saturating_add(1) || checkpoint.sequence == 0 {
+        if last != checkpoint.sequence || last == 0 {
             return Err(Error::integrity(format!("{file}: its events do not end where its state is")));
         }
         Ok(checkpoint)
@@ -249,6 +282,13 @@ impl ArchiveFile {
 /// The digest of the state file that a state would be written to.
 pub(crate) fn state_digest(state: &State) -> Result<Digest> {
     Ok(Digest::of(&state_file::encode(state)?))
+}
+
+fn check_size(file: &Path, size: u64, content: StoredArtifact) -> Result<()> {
+    if size == content.size {
+        return Ok(());
+    }
+    Err(Error::integrity(format!("{file} has {size} bytes instead of {}", content.size)))
 }
 
 fn describe(bytes: &Bytes) -> StoredArtifact {

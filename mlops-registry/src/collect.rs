@@ -1,8 +1,9 @@
 //! Garbage: bytes that nobody names any more.
 
-use std::path::PathBuf;
+use std::fs::Metadata;
+use std::path::{Path as FilePath, PathBuf};
 use std::sync::Mutex;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
@@ -38,7 +39,8 @@ use crate::store_error::{io_error, store_error};
 #[non_exhaustive]
 pub struct GarbageCollection {
     /// Files that were written within this time are left alone; by default a day. That spares whoever is registering
-    /// just now to write them again; no more depends on it.
+    /// just now to write them again; no more depends on it. What somebody may be writing at this moment, checkpoints and
+    /// unfinished files, is left alone for an hour at least.
     pub grace: Duration,
     /// Whether files are only named, and nothing is deleted.
     pub dry_run: bool,
@@ -75,6 +77,10 @@ pub enum GarbageKind {
     /// A file that a killed process had begun to write.
     Unfinished,
 }
+
+/// Nothing announces the end of files that no log speaks of. One that was not touched for so long is nobody's: to take
+/// an unfinished file from a writer that lives would let it finish with what another one has begun under that name.
+const SETTLED: Duration = Duration::from_secs(3600);
 
 /// How many blobs one transition names at most.
 const BATCH: usize = 10_000;
@@ -131,12 +137,17 @@ impl ObjectStoreRegistry {
     pub async fn collect_garbage(&self, options: GarbageCollection) -> Result<Garbage> {
         let now = self.clock().now();
         let old = |file: &ObjectMeta| age(file, now) >= options.grace;
+        let settled = |file: &ObjectMeta| age(file, now) >= options.grace.max(SETTLED);
         self.journal().refresh().await?;
         let blobs = self.list(self.blobs().folder()).await?;
         let (mut garbage, mut unused) = (Vec::new(), Vec::new());
         for file in blobs {
             // Foreign files are none of our business.
-            let Some((digest, generation)) = generation_of(&file.location) else { continue };
+            let Some((digest, generation)) = generation_of(&file.location)
+                .filter(|(digest, generation)| self.blobs().file(digest, *generation) == file.location)
+            else {
+                continue;
+            };
             let entry = self.journal().known(|state| state.blobs.entry(&digest));
             if generation < entry.generation {
                 garbage.push((file, GarbageKind::Blob(digest)));
@@ -150,16 +161,14 @@ impl ObjectStoreRegistry {
             let files = batch.iter().filter(|(digest, ..)| collected.contains(digest));
             garbage.extend(files.map(|(digest, _, file)| (file.clone(), GarbageKind::Blob(*digest))));
         }
-        let checkpoints = self.journal().checkpoints();
-        let needed = checkpoints.latest().await?.map(|latest| checkpoints.files(&latest)).unwrap_or_default();
-        for file in self.list(checkpoints.folder()).await? {
-            let replaced = file.location != checkpoints.pointer() && !needed.contains(&file.location);
-            if replaced && old(&file) {
-                garbage.push((file, GarbageKind::Checkpoint));
-            }
+        for file in self.replaced_checkpoints().await?.into_iter().filter(settled) {
+            garbage.push((file, GarbageKind::Checkpoint));
         }
         if !options.dry_run {
-            let deletions = garbage.iter().map(|(file, _)| self.delete_file(&file.location));
+            let mut deletions = Vec::with_capacity(garbage.len());
+            for (file, _) in &garbage {
+                deletions.push(self.delete_file(&file.location));
+            }
             stream::iter(deletions).buffer_unordered(DELETIONS).try_collect::<()>().await?;
         }
         let mut files: Vec<_> = garbage
@@ -194,6 +203,23 @@ impl ObjectStoreRegistry {
         }
     }
 
+    /// The files in the folder of checkpoints that the latest one does not need.
+    async fn replaced_checkpoints(&self) -> Result<Vec<ObjectMeta>> {
+        let checkpoints = self.journal().checkpoints();
+        let needed = match checkpoints.latest().await {
+            Ok(latest) => latest.map(|latest| checkpoints.files(&latest)).unwrap_or_default(),
+            // Which of them a newer version of this library needs, or a harmed pointer named, is not known.
+            Err(error @ (Error::Integrity { .. } | Error::Unsupported { .. })) => {
+                tracing::warn!(%error, "no checkpoint is collected");
+                return Ok(Vec::new());
+            }
+            Err(error) => return Err(error),
+        };
+        let mut files = self.list(checkpoints.folder()).await?;
+        files.retain(|file| checkpoints.owns(&file.location) && !needed.contains(&file.location));
+        Ok(files)
+    }
+
     async fn list(&self, folder: &Path) -> Result<Vec<ObjectMeta>> {
         let files = self.store().list(Some(folder)).try_collect().await;
         files.map_err(|cause| store_error(format!("{folder} cannot be listed"), cause))
@@ -209,36 +235,63 @@ impl ObjectStoreRegistry {
 
     /// The local store writes a file beside its place, as `NAME#1`, before it moves it there.
     async fn collect_unfinished(&self, options: &GarbageCollection) -> Result<Vec<GarbageFile>> {
-        let Some(folder) = self.local_folder().map(PathBuf::from) else { return Ok(Vec::new()) };
-        let options = options.clone();
+        let Some(root) = self.local_folder().map(PathBuf::from) else { return Ok(Vec::new()) };
+        let (now, grace, dry_run) = (self.clock().now(), options.grace.max(SETTLED), options.dry_run);
         off_thread(move || {
-            let failed = |cause| io_error(format!("{} cannot be searched", folder.display()), cause);
-            let (mut found, mut folders) = (Vec::new(), vec![folder.clone()]);
-            while let Some(searched) = folders.pop() {
-                for entry in std::fs::read_dir(&searched).map_err(failed)? {
-                    let entry = entry.map_err(failed)?;
-                    let meta = entry.metadata().map_err(failed)?;
-                    let age = meta.modified().ok().and_then(|at| SystemTime::now().duration_since(at).ok());
-                    let name = entry.file_name();
-                    let staged =
-                        name.to_str().and_then(|name| name.rsplit_once('#')).is_some_and(|(_, number)| {
-                            !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit())
-                        });
-                    if meta.is_dir() {
-                        folders.push(entry.path());
-                    } else if staged && age.unwrap_or_default() >= options.grace {
-                        if !options.dry_run {
-                            std::fs::remove_file(entry.path()).map_err(failed)?;
-                        }
-                        let path = entry.path();
-                        let path = path.strip_prefix(&folder).unwrap_or(&path).display().to_string();
-                        found.push(GarbageFile { path, size: meta.len(), kind: GarbageKind::Unfinished });
-                    }
+            let mut found = Vec::new();
+            for (path, meta) in unfinished(&root)? {
+                let written = meta.modified().ok().and_then(|at| Timestamp::try_from(at).ok()).unwrap_or(now);
+                let age = Duration::try_from(now.duration_since(written)).unwrap_or_default();
+                if age < grace || !(dry_run || removed(&path)?) {
+                    continue;
                 }
+                let path = path.strip_prefix(&root).unwrap_or(&path).display().to_string();
+                found.push(GarbageFile { path, size: meta.len(), kind: GarbageKind::Unfinished });
             }
             Ok(found)
         })
         .await
+    }
+}
+
+/// The unfinished files in the folders of a registry. Foreign folders are none of our business.
+fn unfinished(root: &FilePath) -> Result<Vec<(PathBuf, Metadata)>> {
+    let mut found = Vec::new();
+    let mut folders: Vec<_> = ["log", "blobs", "checkpoints"].map(|folder| root.join(folder)).into();
+    while let Some(folder) = folders.pop() {
+        let failed = |cause| io_error(format!("{} cannot be searched", folder.display()), cause);
+        let Some(entries) = there(std::fs::read_dir(&folder)).map_err(failed)? else { continue };
+        for entry in entries {
+            let entry = entry.map_err(failed)?;
+            // A file that was there a moment ago may be finished by now.
+            let Some(meta) = there(entry.metadata()).map_err(failed)? else { continue };
+            let name = entry.file_name();
+            let number = name.to_str().and_then(|name| Some(name.rsplit_once('#')?.1));
+            let is_number =
+                |number: &str| !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit());
+            if meta.is_dir() {
+                folders.push(entry.path());
+            } else if meta.is_file() && number.is_some_and(is_number) {
+                found.push((entry.path(), meta));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Removes a file; whether it was there.
+fn removed(file: &FilePath) -> Result<bool> {
+    let removed = there(std::fs::remove_file(file));
+    let removed =
+        removed.map_err(|cause| io_error(format!("{} could not be deleted", file.display()), cause));
+    Ok(removed?.is_some())
+}
+
+/// `None` for what is not there.
+fn there<T>(result: std::io::Result<T>) -> std::io::Result<Option<T>> {
+    match result {
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        result => result.map(Some),
     }
 }
 

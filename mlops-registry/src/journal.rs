@@ -3,6 +3,7 @@
 mod events;
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
@@ -34,6 +35,8 @@ pub(crate) struct Journal {
     state: RwLock<State>,
     /// What this registry knows of the latest checkpoint. Who writes one holds it meanwhile.
     checkpoint: Mutex<Option<Checkpoint>>,
+    /// Whether a part of that was found to be harmed.
+    doubt: AtomicBool,
     archive: Archive,
     /// The tail of `state`, for those who wait for it to move.
     tail: watch::Sender<u64>,
@@ -45,18 +48,20 @@ pub(crate) struct Journal {
 impl Journal {
     /// Reads the latest checkpoint, and the log from there.
     pub(crate) async fn open(log: Log, checkpoints: Checkpoints) -> Result<Self> {
-        let (mut state, checkpoint) = match last_state(&checkpoints).await {
-            Ok(Some((state, checkpoint))) => (state, Some(checkpoint)),
-            Ok(None) => (State::default(), None),
+        let (last, useless) = match last_state(&checkpoints).await {
+            Ok(last) => (last, false),
             // The log says the same, and more slowly.
             Err(error @ (Error::Integrity { .. } | Error::NotFound { .. } | Error::Unsupported { .. })) => {
                 tracing::warn!(%error, "the checkpoint is of no use; the whole log is read instead");
-                (State::default(), None)
+                (None, true)
             }
             Err(error) => return Err(error),
         };
+        let (mut state, checkpoint) = last.map_or_else(Default::default, |(state, last)| (state, Some(last)));
         read_on(&log, &mut state).await?;
-        Ok(Self::new(log, checkpoints, state, checkpoint))
+        let journal = Self::new(log, checkpoints, state, checkpoint);
+        journal.doubt.store(useless, Ordering::Relaxed);
+        Ok(journal)
     }
 
     /// A journal that has read the log up to `state`.
@@ -71,6 +76,7 @@ impl Journal {
             state: RwLock::new(state),
             archive: Archive::new(checkpoint.clone()),
             checkpoint: Mutex::new(checkpoint),
+            doubt: AtomicBool::new(false),
             log,
             checkpoints,
             turn: Mutex::default(),
@@ -193,30 +199,74 @@ impl Journal {
     /// transition, 0 for an empty log.
     pub(crate) async fn write_checkpoint(&self) -> Result<u64> {
         let mut known = self.checkpoint.lock().await;
-        let latest = match self.checkpoints.latest().await {
-            Ok(Some(latest)) if latest.sequence <= self.known(State::tail) => Some(latest),
-            Ok(_) | Err(Error::Integrity { .. } | Error::Unsupported { .. }) => None,
-            Err(error) => return Err(error),
-        };
-        if latest.as_ref().map(|latest| latest.sequence) > known.as_ref().map(|known| known.sequence) {
-            self.adopt(&mut known, latest);
-        }
+        let latest = self.look_for_checkpoint(&mut known).await?;
         let archived = known.as_ref().map_or(0, |known| known.sequence);
-        if self.known(State::tail) == archived {
+        let mut written = None;
+        if self.doubt.load(Ordering::Relaxed) {
+            tracing::warn!("the checkpoint before is of no use; one is made of the whole log");
+        } else if self.known(State::tail) > archived {
+            let snapshot = self.known(|state| Snapshot::of(state, archived))?;
+            match self.checkpoints.write(&snapshot, known.as_ref()).await {
+                Err(error @ (Error::Integrity { .. } | Error::NotFound { .. })) => {
+                    tracing::warn!(%error, "the checkpoint before is of no use; one is made of the whole log");
+                }
+                done => written = Some(done?),
+            }
+        } else if let Some(latest) = latest.filter(|latest| latest.sequence == archived)
+            && self.checkpoints.has_files(&latest).await?
+        {
             return Ok(archived);
         }
-        let snapshot = self.known(|state| Snapshot::of(state, archived))?;
-        let written = match self.checkpoints.write(&snapshot, known.as_ref()).await {
-            Err(error @ (Error::Integrity { .. } | Error::NotFound { .. })) => {
-                tracing::warn!(%error, "the checkpoint before is of no use; one is made of the whole log");
-                let replayed = self.replay().await?;
-                self.checkpoints.write(&Snapshot::of(&replayed, 0)?, None).await?
+        if written.is_none() {
+            let replayed = self.replay().await?;
+            if replayed.tail() == 0 {
+                return Ok(0);
             }
-            written => written?,
-        };
-        let sequence = written.sequence;
-        self.adopt(&mut known, Some(written));
+            written = Some(self.checkpoints.write(&Snapshot::of(&replayed, 0)?, None).await?);
+            self.doubt.store(false, Ordering::Relaxed);
+            // The log may have grown while it was replayed.
+            self.refresh().await?;
+        }
+        let sequence = written.as_ref().map_or(0, |written| written.sequence);
+        self.adopt(&mut known, written);
         Ok(sequence)
+    }
+
+    /// Takes the latest checkpoint in; returns it, if it is one of this log.
+    async fn look_for_checkpoint(&self, known: &mut Option<Checkpoint>) -> Result<Option<Checkpoint>> {
+        let latest = match self.checkpoints.latest().await {
+            Ok(Some(latest)) => latest,
+            Ok(None) | Err(Error::Integrity { .. } | Error::Unsupported { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if known.as_ref() == Some(&latest) {
+            return Ok(Some(latest));
+        }
+        if latest.sequence > self.known(State::tail) {
+            self.refresh().await?;
+        }
+        match self.log.read(latest.sequence).await {
+            Ok(Some(last)) if latest.is_after(&last) && latest.sequence <= self.known(State::tail) => {}
+            Ok(_) | Err(Error::Integrity { .. } | Error::Unsupported { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        if latest.sequence >= known.as_ref().map_or(0, |known| known.sequence) {
+            self.adopt(known, Some(latest.clone()));
+        }
+        Ok(Some(latest))
+    }
+
+    /// Looks whether there is another checkpoint than the one that is known; whether there was.
+    async fn renew_checkpoint(&self) -> Result<bool> {
+        let mut known = self.checkpoint.lock().await;
+        let before = known.clone();
+        self.look_for_checkpoint(&mut known).await?;
+        Ok(*known != before)
+    }
+
+    /// A file of a checkpoint was harmed: the next one begins anew.
+    pub(crate) fn doubt_checkpoint(&self) {
+        self.doubt.store(true, Ordering::Relaxed);
     }
 
     /// The state that the whole log says, whatever a checkpoint says.
@@ -237,7 +287,7 @@ impl Journal {
     fn adopt(&self, known: &mut Option<Checkpoint>, checkpoint: Option<Checkpoint>) {
         if let Some(checkpoint) = &checkpoint {
             // First the archive, then the state: whoever asks in between finds an event twice, rather than nowhere.
-            self.archive.set(checkpoint.clone());
+            self.archive.set(checkpoint);
             let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
             state.archive(checkpoint.sequence);
         }
@@ -256,19 +306,40 @@ impl Journal {
 }
 
 async fn last_state(checkpoints: &Checkpoints) -> Result<Option<(State, Checkpoint)>> {
-    let Some(checkpoint) = checkpoints.latest().await? else {
-        return Ok(None);
-    };
-    Ok(Some((checkpoints.state(&checkpoint).await?, checkpoint)))
+    let mut tried = None;
+    loop {
+        let Some(checkpoint) = checkpoints.latest().await? else { return Ok(None) };
+        match checkpoints.state(&checkpoint).await {
+            // Perhaps it was replaced and collected just now; then there is another one.
+            Err(Error::NotFound { .. }) if tried.as_ref() != Some(&checkpoint) => tried = Some(checkpoint),
+            state => return Ok(Some((state?, checkpoint))),
+        }
+    }
+}
+
+/// Makes sure that the transition after which a checkpoint was made is in the log: what would be written after another
+/// one would not fit the log.
+async fn find_last(log: &Log, state: &State) -> Result<()> {
+    let (sequence, head) = (state.tail(), state.position.head);
+    let file = log.file(sequence);
+    if sequence == 0 {
+        return Ok(());
+    }
+    match log.read(sequence).await? {
+        Some(found) if Some(found.digest) == head => Ok(()),
+        Some(_) => Err(Error::integrity(format!(
+            "{file} is not the transition after which the latest checkpoint was made; one of the two was replaced"
+        ))),
+        None => Err(Error::integrity(format!("{file} is missing, though a checkpoint was made after it"))),
+    }
 }
 
 /// Reads the log from `state` to its end.
 async fn read_on(log: &Log, state: &mut State) -> Result<()> {
-    let last = log.last().await?;
-    if last < state.tail() {
-        let missing = log.file(state.tail());
-        return Err(Error::integrity(format!("{missing} is missing, though a checkpoint was made after it")));
-    }
+    // A listing may lack what was written last; the transitions after it are looked for one by one, later.
+    let (last, found) = futures_util::join!(log.last(), find_last(log, state));
+    let last = last?;
+    found?;
     let unread = state.tail() + 1..=last;
     let mut documents = stream::iter(unread).map(|sequence| log.read(sequence)).buffered(READ_AHEAD);
     while let Some(document) = documents.try_next().await? {

@@ -45,9 +45,10 @@
 //! # How it is stored
 //!
 //! ```text
-//! log/00000000000000000001.json   the first transition: something was registered, moved or tagged
-//! log/00000000000000000002.json   the second
-//! blobs/sha256/ab/ab34...         artifacts, by their digest
+//! log/0.../00000000000000000001.json   the first transition: something was registered, moved or tagged
+//! log/0.../00000000000000000002.json   the second
+//! blobs/sha256/ab/ab34...              artifacts, by their digest
+//! checkpoints/latest.json              where the latest checkpoint is
 //! ```
 //!
 //! * **The log is the sole authority.** The state of the registry is the fold of its transitions. A version
@@ -59,8 +60,18 @@
 //! * **The log is a chain.** Each transition holds its own digest and that of its predecessor, so that one
 //!   that was edited, truncated, removed or put in does not go unnoticed; every such thing is an
 //!   [`Integrity`](mlops_core::Error::Integrity) error that names the file.
+//! * **Opening is quick.** Every thousandth transition writes a checkpoint of the state. Who opens a registry reads
+//!   that, and only the transitions after it. A checkpoint says nothing that the log does not say; one that is lost
+//!   or harmed is passed over.
+//! * **Deletion is safe.** What nobody names is [collected](ObjectStoreRegistry::collect_garbage): announced in the
+//!   log, then deleted. Bytes that are needed again are written to another file, so that a late deletion harms nobody.
 //! * **Reads are current.** Every read first looks for the next transition, and so sees all that was
-//!   acknowledged before it began, by whatever process.
+//!   acknowledged before it began, by whatever process. Who asks on every request asks a
+//!   [live view](ObjectStoreRegistry::live) instead, which follows in the background.
+//!
+//! # Features
+//! `s3`, `gcs`, `azure`: buckets ([`open_url`](ObjectStoreRegistry::open_url)). `sign`: signatures over versions, and
+//! trust in what is signed. `mlflow`: the same trait over an MLflow server (`MlflowRegistry`).
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
@@ -68,6 +79,9 @@
 mod blobs;
 mod card;
 mod checkpoint;
+#[cfg(feature = "cloud")]
+#[cfg_attr(docsrs, doc(cfg(any(feature = "s3", feature = "gcs", feature = "azure"))))]
+pub mod cloud;
 mod collect;
 mod document;
 mod journal;
@@ -76,6 +90,9 @@ pub mod limits;
 mod lineage;
 mod live;
 mod log;
+#[cfg(feature = "mlflow")]
+#[cfg_attr(docsrs, doc(cfg(feature = "mlflow")))]
+mod mlflow;
 mod off_thread;
 mod progress;
 mod registry;
@@ -83,7 +100,9 @@ mod rules;
 pub mod runs;
 mod state;
 mod store_error;
+pub mod transfer;
 mod trust;
+mod url;
 mod verify;
 mod watch;
 
@@ -92,6 +111,9 @@ pub use collect::{Garbage, GarbageCollection, GarbageFile, GarbageKind};
 pub use lifecycle::{NewApproval, Protecting};
 pub use lineage::LineageGraph;
 pub use live::LiveView;
+#[cfg(feature = "mlflow")]
+#[cfg_attr(docsrs, doc(cfg(feature = "mlflow")))]
+pub use mlflow::MlflowRegistry;
 pub use progress::{Direction, Transfer};
 pub use registry::ObjectStoreRegistry;
 pub use trust::{PublicKey, VersionSignature};

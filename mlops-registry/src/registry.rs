@@ -118,7 +118,7 @@ impl ObjectStoreRegistry {
         self
     }
 
-    /// How long [`watch`](Registry::watch) may take to see what other processes do; by default a second.
+    /// How long [`watch`](mlops_core::Registry::watch) may take to see what other processes do; by default a second.
     /// What this process does it sees at once.
     #[must_use]
     pub fn with_poll_interval(mut self, interval: Duration) -> Self {
@@ -256,6 +256,12 @@ impl ObjectStoreRegistry {
         }
     }
 
+    /// The same registry, by the name people gave it.
+    pub(crate) fn rooted(mut self, root: &str) -> Self {
+        self.root = root.into();
+        self
+    }
+
     pub(crate) fn journal(&self) -> &Arc<Journal> {
         &self.journal
     }
@@ -312,7 +318,7 @@ impl fmt::Debug for ObjectStoreRegistry {
 }
 
 /// Creates a folder so that it outlives a power cut, and names it in full.
-fn create_folder(folder: &FilePath) -> std::io::Result<PathBuf> {
+pub(crate) fn create_folder(folder: &FilePath) -> std::io::Result<PathBuf> {
     let folder = std::path::absolute(folder)?;
     let there = folder.ancestors().take_while(|ancestor| !ancestor.exists()).count();
     std::fs::create_dir_all(&folder)?;

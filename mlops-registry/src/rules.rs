@@ -10,6 +10,7 @@ use semver::{Prerelease, Version};
 
 use crate::document::{Change, ModelChange, Registration, RegistrationText};
 use crate::lifecycle::{NewApproval, Protecting};
+use crate::limits;
 use crate::state::{Model, State, there_are};
 use crate::trust::VersionSignature;
 
@@ -43,6 +44,10 @@ pub(crate) fn move_alias(state: &State, change: &AliasMove) -> Result<Change> {
         return Err(model.no_alias(name, alias));
     }
     if let Some(to) = to_version {
+        if from.is_none() {
+            let count = model.aliases().values().filter(|state| state.to.is_some()).count();
+            limits::check_room(format_args!("`{name}`"), "aliases", count)?;
+        }
         check_protection(model, alias, &to)?;
     }
     let (alias, to, reason) = (alias.clone(), to.clone(), reason.clone());
@@ -57,13 +62,21 @@ pub(crate) fn tag(state: &State, change: &Tagging) -> Result<Change> {
         let known = there_are(version.tags.keys());
         return Err(Error::not_found(format!("{id} has no tag `{name}`; {known}")));
     }
+    if value.is_some() && from.is_none() {
+        limits::check_room(id, "tags", version.tags.len())?;
+    }
+    if let Some(value) = value {
+        check_size(state, id, [name.as_str(), value])?;
+    }
     let (version, name, to) = (id.version.clone(), name.clone(), value.clone());
     Ok(of(&id.name, ModelChange::Tag { version, name, from, to }))
 }
 
 pub(crate) fn report(state: &State, report: &NewReport) -> Result<Change> {
     let NewReport { id, name, passed, metrics, summary, .. } = report;
-    version(state, id)?;
+    limits::check_room(id, "reports", version(state, id)?.reports.len())?;
+    let measured = metrics.keys().map(String::as_str);
+    check_size(state, id, measured.chain([name.as_str(), summary, &report.actor]))?;
     let (version, name, metrics, summary) =
         (id.version.clone(), name.clone(), metrics.clone(), summary.clone());
     Ok(of(&id.name, ModelChange::Report { version, name, passed: *passed, metrics, summary }))
@@ -71,13 +84,21 @@ pub(crate) fn report(state: &State, report: &NewReport) -> Result<Change> {
 
 pub(crate) fn approve(state: &State, approval: &NewApproval) -> Result<Change> {
     let NewApproval { id, alias, comment, .. } = approval;
-    version(state, id)?;
+    limits::check_room(id, "approvals", version(state, id)?.approvals.len())?;
+    check_size(state, id, [comment.as_str(), &approval.actor])?;
     let (version, alias, comment) = (id.version.clone(), alias.clone(), comment.clone());
     Ok(of(&id.name, ModelChange::Approve { version, alias, comment }))
 }
 
 pub(crate) fn protect(state: &State, change: &Protecting) -> Result<Change> {
-    state.model(&change.model)?;
+    let model = state.model(&change.model)?;
+    if change.protection.is_some() && !model.protections().contains_key(&change.alias) {
+        limits::check_room(
+            format_args!("`{}`", change.model),
+            "protected aliases",
+            model.protections().len(),
+        )?;
+    }
     let (alias, protection) = (change.alias.clone(), change.protection);
     Ok(of(&change.model, ModelChange::Protect { alias, protection }))
 }
@@ -90,6 +111,7 @@ pub(crate) fn sign(state: &State, id: &ModelId, key: &crate::SigningKey) -> Resu
     if stored.amendments.signatures.contains(&signature) {
         return Err(Error::conflict(format!("{id} is signed with {} already", signature.key())));
     }
+    limits::check_room(id, "signatures", stored.amendments.signatures.len())?;
     Ok(of(&id.name, ModelChange::Sign { version: id.version.clone(), signature }))
 }
 
@@ -98,6 +120,7 @@ pub(crate) fn deprecate(state: &State, change: &Deprecation) -> Result<Change> {
     if version(state, id)?.deprecated.is_none() && reason.is_none() {
         return Err(Error::not_found(format!("{id} is not deprecated")));
     }
+    check_size(state, id, reason.as_deref())?;
     let (version, reason) = (id.version.clone(), reason.clone());
     Ok(of(&id.name, ModelChange::Deprecate { version, reason }))
 }
@@ -123,6 +146,25 @@ fn of(name: &ModelName, change: ModelChange) -> Change {
 
 fn version(state: &State, id: &ModelId) -> Result<std::sync::Arc<ModelVersion>> {
     state.model(&id.name)?.version(&id.name, &id.version)
+}
+
+/// Whether a version may grow by these texts.
+fn check_size<'a>(state: &State, id: &ModelId, texts: impl IntoIterator<Item = &'a str>) -> Result<()> {
+    /// Of the words around a text: names of fields, a time, a number.
+    const AROUND: usize = 64;
+    let record = state.model(&id.name)?.record(&id.name, &id.version)?;
+    let added: usize = texts.into_iter().map(|text| escaped(text) + AROUND).sum();
+    limits::check_version(id, record.text().len() + added)
+}
+
+/// How many bytes a text has as JSON.
+fn escaped(text: &str) -> usize {
+    let bytes = |byte: u8| match byte {
+        b'"' | b'\\' => 2,
+        0..0x20 => 6,
+        _ => 1,
+    };
+    text.bytes().map(bytes).sum()
 }
 
 /// Whether an alias may move to `to`. Back to a version it has pointed to before it always may: a way back that

@@ -170,7 +170,7 @@ impl State {
     ) -> Result<(), String> {
         let registered = &document.parsed;
         for artifact in registered.artifacts.keys() {
-            limits::check_artifact_name(artifact).map_err(|error| error.to_string())?;
+            limits::check_path_segment(artifact).map_err(|error| error.to_string())?;
         }
         let number = &registered.version;
         if self.models.get(&name).is_some_and(|model| model.same_precedence(number).is_some()) {

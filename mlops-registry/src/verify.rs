@@ -5,6 +5,7 @@ use std::fmt;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use mlops_core::{Artifact, AuditEvent, Digest, Error, Result};
+use object_store::path::Path;
 
 use crate::ObjectStoreRegistry;
 use crate::checkpoint::{Checkpoint, state_digest};
@@ -34,6 +35,13 @@ pub struct Fault {
     pub what: String,
 }
 
+/// A blob that is named: what it should hold, in which generation, and a name for people.
+type Named = (Artifact, u64, String);
+
+/// When so many transitions in a row are missing, what comes after them is not looked at any more: a foreign file can
+/// have any number.
+const LONGEST_GAP: u64 = 1000;
+
 /// How many files are read at once.
 const READ_AHEAD: usize = 16;
 const BLOBS_AHEAD: usize = 2;
@@ -60,6 +68,9 @@ impl ObjectStoreRegistry {
     /// Reads everything, and proves it: that the log is a chain without gaps that leads to the state this registry
     /// knows, that checkpoints say what the log says, that each blob has its digest, and that signatures are right.
     ///
+    /// It may run at any time, beside writers and collectors. A checkpoint that it finds harmed is not built upon by this
+    /// registry any more: the [next one](Self::checkpoint) is made of the log.
+    ///
     /// # Errors
     /// Those of the store. What is wrong with the registry is no error, but in the answer.
     pub async fn verify(&self) -> Result<Verification> {
@@ -77,10 +88,7 @@ impl ObjectStoreRegistry {
 
     async fn verify_log(&self, anchor: Option<(u64, Digest)>) -> Result<Verification> {
         let mut found = Verification::default();
-        match self.journal().refresh().await {
-            Err(Error::Integrity { .. }) | Ok(()) => {}
-            Err(error) => return Err(error),
-        }
+        self.look_for_more().await?;
         let known = self.journal().known(|state| state.position);
         let mut anchors: Vec<_> = anchor.into_iter().collect();
         anchors.extend(known.head.map(|head| (known.sequence, head)));
@@ -95,14 +103,26 @@ impl ObjectStoreRegistry {
         if let Some(checkpoint) = &checkpoint {
             self.verify_files(checkpoint, &state, &mut found).await?;
         }
+        let folder = self.journal().checkpoints().folder().to_string();
+        if found.faults.iter().any(|fault| fault.file.starts_with(&folder)) {
+            self.journal().doubt_checkpoint();
+        }
         // Of a log that is harmed, what was known before counts.
-        let blobs = if found.faults.is_empty() { blobs(&state) } else { self.journal().known(blobs) };
+        let blobs = if found.faults.is_empty() { blobs_of(&state) } else { self.journal().known(blobs_of) };
         let (versions, blobs) = blobs?;
         found.versions = versions;
         #[cfg(feature = "sign")]
         verify_signatures(&state, &mut found)?;
         self.verify_blobs(blobs, &mut found).await?;
         Ok(found)
+    }
+
+    /// Takes in what others have written, as far as the log is unharmed.
+    async fn look_for_more(&self) -> Result<()> {
+        match self.journal().refresh().await {
+            Err(Error::Integrity { .. } | Error::Unsupported { .. }) => Ok(()),
+            refreshed => refreshed,
+        }
     }
 
     /// Folds the log as far as it is unharmed, and looks at all of it.
@@ -113,12 +133,17 @@ impl ObjectStoreRegistry {
         found: &mut Verification,
     ) -> Result<State> {
         let log = self.journal().log();
-        let last = log.last().await?;
-        found.transitions = last;
-        for (sequence, _) in anchors.iter().filter(|(sequence, _)| *sequence > last) {
-            found.fault(log.file(*sequence), "it is missing, and was there before");
+        let mut last = log.last().await?;
+        for (sequence, _) in anchors {
+            // A listing may lack what was written last.
+            if *sequence > last && matches!(log.read(*sequence).await, Ok(None)) {
+                found.fault(log.file(*sequence), "it is missing, and was there before");
+            } else {
+                last = last.max(*sequence);
+            }
         }
-        let (mut state, mut whole) = (State::default(), true);
+        found.transitions = last;
+        let (mut state, mut whole, mut missing) = (State::default(), true, 0);
         let reads =
             stream::iter(1..=last).map(|sequence| async move { (sequence, log.read(sequence).await) });
         let mut reads = reads.buffered(READ_AHEAD);
@@ -127,9 +152,14 @@ impl ObjectStoreRegistry {
             let document = match read {
                 Ok(Some(document)) => document,
                 Ok(None) => {
-                    whole = false;
+                    (whole, missing) = (false, missing + 1);
                     found.fault(file, "it is missing");
-                    continue;
+                    if missing < LONGEST_GAP {
+                        continue;
+                    }
+                    let what = format!("so are perhaps others, up to {}", log.file(last));
+                    found.fault(log.file(sequence + 1), what);
+                    break;
                 }
                 Err(error @ (Error::Integrity { .. } | Error::Unsupported { .. })) => {
                     whole = false;
@@ -138,6 +168,7 @@ impl ObjectStoreRegistry {
                 }
                 Err(error) => return Err(error),
             };
+            missing = 0;
             for (_, expected) in anchors.iter().filter(|(anchor, _)| *anchor == sequence) {
                 if document.digest != *expected {
                     found.fault(
@@ -174,60 +205,87 @@ impl ObjectStoreRegistry {
         found: &mut Verification,
     ) -> Result<()> {
         let checkpoints = self.journal().checkpoints();
-        let files = checkpoints.files(checkpoint);
-        match checkpoints.state(checkpoint).await {
-            Err(error @ (Error::Integrity { .. } | Error::NotFound { .. })) => found.fault(&files[0], error),
-            read => drop(read?),
-        }
-        let mut archived: Vec<AuditEvent> = Vec::new();
-        for (file, name) in checkpoint.archive().iter().zip(&files[1..]) {
-            match checkpoints.segment(*file).await.and_then(|segment| segment.all()) {
-                Ok(events) => archived.extend(events),
-                Err(error @ (Error::Integrity { .. } | Error::NotFound { .. })) => {
-                    found.fault(name, error);
-                    return Ok(());
+        match self.read_files(checkpoint).await {
+            Ok(archived) => {
+                let said = state.events().iter().filter(|event| event.sequence <= checkpoint.sequence);
+                if state.tail() >= checkpoint.sequence && !said.eq(archived.iter()) {
+                    let what = "its files of events say something else than the log";
+                    found.fault(checkpoints.pointer(), what);
                 }
-                Err(error) => return Err(error),
             }
-        }
-        let said = state.events().iter().filter(|event| event.sequence <= checkpoint.sequence);
-        if state.tail() >= checkpoint.sequence && !said.eq(archived.iter()) {
-            found.fault(checkpoints.pointer(), "its files of events say something else than the log");
+            Err((file, error @ (Error::Integrity { .. } | Error::NotFound { .. }))) => {
+                // Was it replaced, and were its files collected, since it was read?
+                let latest = checkpoints.latest().await;
+                if latest.is_ok_and(|latest| latest.as_ref() == Some(checkpoint)) {
+                    found.fault(file, error);
+                }
+            }
+            Err((_, error)) => return Err(error),
         }
         Ok(())
     }
 
-    async fn verify_blobs(
-        &self,
-        blobs: BTreeMap<Digest, (Artifact, u64, String)>,
-        found: &mut Verification,
-    ) -> Result<()> {
-        let checks = blobs.into_values().map(|(artifact, generation, what)| async move {
-            let file = self.blobs().file(&artifact.digest, generation);
-            let proof = async {
-                match self.blobs().stream(artifact, generation, &what).await? {
-                    Some(stream) => stream.try_for_each(async |_| Ok(())).await,
-                    None => Err(Error::integrity(format!("{what} should be there, and is missing"))),
-                }
-            };
-            (file, artifact, proof.await)
-        });
+    /// The events of a checkpoint, whose state is read, too; or which file is harmed.
+    async fn read_files(&self, checkpoint: &Checkpoint) -> Result<Vec<AuditEvent>, (Path, Error)> {
+        let checkpoints = self.journal().checkpoints();
+        let files = checkpoints.files(checkpoint);
+        let mut archived = Vec::new();
+        let state = checkpoints.state(checkpoint).await;
+        state.map_err(|error| (files[0].clone(), error))?;
+        for (file, name) in checkpoint.archive().iter().zip(&files[1..]) {
+            let events = checkpoints.segment(*file).await.and_then(|segment| segment.all());
+            archived.extend(events.map_err(|error| (name.clone(), error))?);
+        }
+        Ok(archived)
+    }
+
+    async fn verify_blobs(&self, blobs: BTreeMap<Digest, Named>, found: &mut Verification) -> Result<()> {
+        let checks = blobs.into_iter().map(async |(digest, named)| (digest, self.verify_blob(named).await));
         let mut checks = stream::iter(checks).buffer_unordered(BLOBS_AHEAD);
-        while let Some((file, artifact, proof)) = checks.next().await {
+        while let Some((digest, checked)) = checks.next().await {
+            let (mut artifact, mut generation, mut proof) = checked?;
+            if proof.is_err() {
+                // Was it collected since, and perhaps written anew?
+                self.look_for_more().await?;
+                let (_, mut named) = self.journal().known(blobs_of)?;
+                match named.remove(&digest) {
+                    Some(named) if named.1 != generation => {
+                        (artifact, generation, proof) = self.verify_blob(named).await?;
+                    }
+                    Some(_) => {}
+                    None => continue,
+                }
+            }
             found.blobs += 1;
             found.bytes += artifact.size;
-            match proof {
-                Err(error @ Error::Integrity { .. }) => found.fault(file, error),
-                proof => proof?,
+            if let Err(error) = proof {
+                found.fault(self.blobs().file(&digest, generation), error);
             }
         }
         found.faults.sort_by(|one, other| one.file.cmp(&other.file));
         Ok(())
     }
+
+    /// Reads a blob; whether it is what it should be.
+    async fn verify_blob(&self, (artifact, generation, what): Named) -> Result<(Artifact, u64, Result<()>)> {
+        let proof = async {
+            match self.blobs().stream(artifact, generation, &what).await? {
+                Some(stream) => stream.try_for_each(async |_| Ok(())).await,
+                None => Err(Error::integrity(format!("{what} should be there, and is missing"))),
+            }
+        };
+        match proof.await {
+            // It may have gone between two pieces.
+            proof @ (Ok(()) | Err(Error::Integrity { .. } | Error::NotFound { .. })) => {
+                Ok((artifact, generation, proof))
+            }
+            Err(error) => Err(error),
+        }
+    }
 }
 
 /// How many versions there are; and the blobs that they and the runs name, with their generations and a name for people.
-fn blobs(state: &State) -> Result<(u64, BTreeMap<Digest, (Artifact, u64, String)>)> {
+fn blobs_of(state: &State) -> Result<(u64, BTreeMap<Digest, Named>)> {
     let (mut versions, mut blobs) = (0, BTreeMap::new());
     let mut add = |artifact: Artifact, what: String| {
         let generation = state.blobs.entry(&artifact.digest).generation;

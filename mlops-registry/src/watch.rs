@@ -19,7 +19,8 @@ pub(crate) fn events(journal: Arc<Journal>, poll_interval: Duration) -> EventStr
     let poll_interval = poll_interval.max(SHORTEST_INTERVAL);
     let tail = journal.subscribe();
     let seen = *tail.borrow();
-    let watch = Watch { journal, tail, seen, poll_interval, ready: VecDeque::new(), looked: false };
+    let watch =
+        Watch { journal, tail, seen, poll_interval, ready: VecDeque::new(), looked: false, failed: false };
     Box::pin(stream::unfold(watch, async |mut watch| Some((watch.next().await, watch))))
 }
 
@@ -31,6 +32,8 @@ struct Watch {
     ready: VecDeque<AuditEvent>,
     /// Whether the store was asked before; the first time there is nothing to wait for.
     looked: bool,
+    /// Whether the archive could not be read; it is not asked again at once.
+    failed: bool,
 }
 
 impl Watch {
@@ -41,7 +44,12 @@ impl Watch {
             }
             let tail = *self.tail.borrow_and_update();
             if tail > self.seen {
-                self.ready = self.journal.events_after(self.seen).await?.into();
+                if std::mem::take(&mut self.failed) {
+                    tokio::time::sleep(self.poll_interval).await;
+                }
+                let events = self.journal.events_after(self.seen).await;
+                self.failed = events.is_err();
+                self.ready = events?.into();
                 // Not every transition is an event.
                 self.seen = self.ready.back().map_or(tail, |event| tail.max(event.sequence));
                 continue;

@@ -11,7 +11,8 @@ use common::{champion, name, new, next, select};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use mlops_core::{AliasMove, AuditChange, Error, ModelId, Registry, Result, Tagging};
-use mlops_registry::ObjectStoreRegistry;
+use mlops_registry::runs::{NewRun, RunStatus};
+use mlops_registry::{GarbageCollection, NewApproval, ObjectStoreRegistry, Protecting};
 
 const WRITERS: usize = 50;
 
@@ -165,4 +166,27 @@ async fn an_abandoned_call_does_no_harm() {
     for version in versions.iter().filter(|version| !version.artifacts.is_empty()) {
         assert_eq!(other.fetch(version, "weights").await.unwrap().len(), 1000);
     }
+}
+
+/// Whatever a registry does can be done by a task on any thread.
+#[tokio::test]
+async fn every_call_can_be_spawned() {
+    fn spawnable<T: Send + 'static>(call: impl Future<Output = T> + Send) {
+        drop(call);
+    }
+    let registry = ObjectStoreRegistry::in_memory();
+    let id = ModelId::new(name("fraud"), semver::Version::new(1, 0, 0));
+    spawnable(registry.register(next("fraud")));
+    spawnable(registry.verify());
+    spawnable(registry.checkpoint());
+    spawnable(registry.collect_garbage(GarbageCollection::default()));
+    spawnable(registry.approve(NewApproval::new(id.clone(), champion(), "alice")));
+    spawnable(registry.protect(Protecting::lifted(id.name.clone(), champion())));
+    spawnable(registry.runs(None));
+    spawnable(ObjectStoreRegistry::open_url("memory:"));
+    let mut run = registry.start_run(NewRun::new("e")).await.unwrap();
+    spawnable(run.attach("a", &b"a"[..]));
+    spawnable(run.flush());
+    spawnable(registry.metric_points(run.id(), "loss"));
+    spawnable(run.finish(RunStatus::Finished));
 }

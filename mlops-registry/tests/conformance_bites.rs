@@ -10,8 +10,9 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use mlops_core::conformance::registry::check;
 use mlops_core::{
-    AliasMove, AuditChange, AuditEvent, Error, EventStream, ModelName, ModelVersion, NewVersion, Query,
-    Registry, Result, Selector, Tagging,
+    Alias, AliasMove, AuditChange, AuditEvent, ByteStream, Content, Deletion, Deprecation, Error,
+    EventStream, ModelName, ModelVersion, NewReport, NewVersion, Query, Registry, Result, Rollback, Selector,
+    Tagging,
 };
 use mlops_registry::ObjectStoreRegistry;
 use semver::Version;
@@ -34,6 +35,8 @@ enum Fault {
     NumbersByMinor,
     TurnsBytesRound,
     TrustsTheName,
+    StreamsTheName,
+    StreamsHalf,
     LatestIsHighest,
     InventsModels,
     NoVersionsOfNoModel,
@@ -47,11 +50,19 @@ enum Fault {
     KeepsRemovedAliases,
     HidesAliases,
     RemovesWhatIsNotThere,
+    TurnsBackAndForth,
+    GoesBackFromTheFirst,
+    ForgetsThePast,
     TagsTwice,
     TagsWithoutActor,
+    ReportsWithoutVerdict,
+    WarnsForEver,
+    DeletesWhatIsPointedTo,
+    DeletesNothing,
     FindsEverything,
     FindsNothingByAlias,
     FindsInReverse,
+    FindsWithoutLimit,
     HistoryInReverse,
     HistoryOfAllModels,
     HistoryForgetsTheLast,
@@ -73,7 +84,10 @@ impl Registry for Broken {
                     *value = f64::from(*value as f32);
                 }
             }
-            Fault::DropsEmptyArtifacts => new.artifacts.retain(|_, bytes| !bytes.is_empty()),
+            Fault::DropsEmptyArtifacts => {
+                new.artifacts
+                    .retain(|_, content| !matches!(content, Content::Bytes(bytes) if bytes.is_empty()));
+            }
             Fault::NumbersByMinor if version.is_none() => {
                 let versions = self.inner.versions(&name).await.unwrap_or_default();
                 let highest = versions.last().map(|version| version.id.version.clone());
@@ -96,10 +110,11 @@ impl Registry for Broken {
         let tag =
             Tagging::set(mlops_core::ModelId::new(name.clone(), Version::new(1, 0, 0)), "refused", "yes");
         match (self.inner.register(new).await, version) {
-            (Err(Error::Conflict { .. }), Some(version))
+            (Err(Error::Conflict { what }), Some(version))
                 if matches!(self.fault, Fault::RegistersAgain | Fault::RegistersAgainOnARace) =>
             {
-                self.inner.resolve(&name, &version.into()).await
+                let there = self.inner.resolve(&name, &version.into()).await;
+                there.map_err(|_| Error::conflict(what))
             }
             (Err(Error::Conflict { what }), _) if self.fault == Fault::HistoryWithRefusals => {
                 self.inner.tag(tag).await?;
@@ -141,6 +156,19 @@ impl Registry for Broken {
         }
     }
 
+    async fn fetch_stream(&self, version: &ModelVersion, artifact: &str) -> Result<ByteStream> {
+        let known = self.inner.resolve(&version.id.name, &version.id.version.clone().into()).await?;
+        match self.fault {
+            Fault::StreamsTheName => self.inner.fetch_stream(&known, artifact).await,
+            Fault::StreamsHalf if known.artifacts.get(artifact) == version.artifacts.get(artifact) => {
+                let bytes = self.inner.fetch(version, artifact).await?;
+                let half = bytes.slice(..bytes.len() / 2);
+                Ok(Box::pin(stream::iter([Ok(half)])))
+            }
+            _ => self.inner.fetch_stream(version, artifact).await,
+        }
+    }
+
     async fn move_alias(&self, mut change: AliasMove) -> Result<AuditEvent> {
         let undo = AliasMove::removal(change.model.clone(), change.alias.clone());
         match self.fault {
@@ -176,6 +204,75 @@ impl Registry for Broken {
             _ => {}
         }
         self.inner.move_alias(change).await
+    }
+
+    async fn rollback(&self, rollback: Rollback) -> Result<AuditEvent> {
+        let Rollback { model, alias, actor, reason, .. } = rollback.clone();
+        let before =
+            self.inner.history(&model).await?.into_iter().rev().find_map(|event| match event.change {
+                AuditChange::AliasMoved { alias: moved, from, .. } if moved == alias => from,
+                _ => None,
+            });
+        match (self.fault, before) {
+            (Fault::TurnsBackAndForth, Some(before)) => {
+                self.inner.move_alias(AliasMove::new(model, alias, before).by(actor).because(reason)).await
+            }
+            (Fault::GoesBackFromTheFirst, _) => match self.inner.rollback(rollback).await {
+                Err(Error::Conflict { .. }) => {
+                    self.inner.move_alias(AliasMove::removal(model, alias).by(actor).because(reason)).await
+                }
+                done => done,
+            },
+            _ => self.inner.rollback(rollback).await,
+        }
+    }
+
+    async fn alias_at(
+        &self,
+        model: &ModelName,
+        alias: &Alias,
+        time: jiff::Timestamp,
+    ) -> Result<Option<Version>> {
+        match self.fault {
+            Fault::ForgetsThePast => {
+                let now = self.inner.resolve(model, &alias.clone().into()).await;
+                Ok(now.ok().map(|version| version.id.version))
+            }
+            _ => self.inner.alias_at(model, alias, time).await,
+        }
+    }
+
+    async fn report(&self, mut report: NewReport) -> Result<AuditEvent> {
+        if self.fault == Fault::ReportsWithoutVerdict {
+            report.passed = None;
+        }
+        self.inner.report(report).await
+    }
+
+    async fn deprecate(&self, mut change: Deprecation) -> Result<AuditEvent> {
+        if self.fault == Fault::WarnsForEver && change.reason.is_none() {
+            change.reason = Some("for ever".to_owned());
+        }
+        self.inner.deprecate(change).await
+    }
+
+    async fn delete(&self, deletion: Deletion) -> Result<AuditEvent> {
+        let known = self.inner.resolve(&deletion.id.name, &deletion.id.version.clone().into()).await?;
+        match self.fault {
+            Fault::DeletesWhatIsPointedTo => {
+                for alias in known.aliases {
+                    self.inner.move_alias(AliasMove::removal(deletion.id.name.clone(), alias)).await?;
+                }
+                self.inner.delete(deletion).await
+            }
+            Fault::DeletesNothing if known.aliases.is_empty() => {
+                let mut event = self.inner.tag(Tagging::set(deletion.id.clone(), "deleted", "yes")).await?;
+                event.actor = deletion.actor;
+                event.change = AuditChange::Deleted { version: deletion.id.version, reason: deletion.reason };
+                Ok(event)
+            }
+            _ => self.inner.delete(deletion).await,
+        }
     }
 
     async fn tag(&self, mut change: Tagging) -> Result<AuditEvent> {
@@ -216,6 +313,11 @@ impl Registry for Broken {
             Fault::FindsEverything => found = self.inner.search(&Query::new()).await?,
             Fault::FindsNothingByAlias if query.alias.is_some() => found.clear(),
             Fault::FindsInReverse => found.reverse(),
+            Fault::FindsWithoutLimit => {
+                let mut unlimited = query.clone();
+                unlimited.limit = None;
+                found = self.inner.search(&unlimited).await?;
+            }
             _ => {}
         }
         Ok(found)
@@ -286,10 +388,12 @@ fn every_broken_promise_is_noticed_for_what_it_is() {
         (Fault::NumbersByMinor, "should be of a higher major version"),
         (Fault::TurnsBytesRound, "the bytes come back"),
         (Fault::TrustsTheName, "bytes of another digest must be refused (integrity)"),
+        (Fault::StreamsTheName, "a stream of another digest must be refused (integrity)"),
+        (Fault::StreamsHalf, "the bytes come back in pieces"),
         (Fault::LatestIsHighest, "the latest version once there is 0.9.0"),
         (Fault::InventsModels, "the model comes into being"),
         (Fault::NoVersionsOfNoModel, "versions of no model must be refused (not_found)"),
-        (Fault::MissingIsAConflict, "a selector of no model must be refused as not_found"),
+        (Fault::MissingIsAConflict, "must be refused as not_found"),
         (Fault::VersionsByAge, "versions, the lowest first"),
         (Fault::ModelsUnsorted, "models, sorted"),
         (Fault::IgnoresExpectation, "must be refused (conflict)"),
@@ -299,12 +403,20 @@ fn every_broken_promise_is_noticed_for_what_it_is() {
         (Fault::KeepsRemovedAliases, "an alias that was taken away must be refused (not_found)"),
         (Fault::HidesAliases, "a version knows its aliases"),
         (Fault::RemovesWhatIsNotThere, "the removal of no alias must be refused (not_found)"),
+        (Fault::TurnsBackAndForth, "the event of going back"),
+        (Fault::GoesBackFromTheFirst, "going back from the first version must be refused (conflict)"),
+        (Fault::ForgetsThePast, "where it pointed at"),
+        (Fault::ReportsWithoutVerdict, "the event of a report"),
+        (Fault::WarnsForEver, "the warning is taken back"),
+        (Fault::DeletesWhatIsPointedTo, "the deletion of a version an alias points to must be refused"),
+        (Fault::DeletesNothing, "a deleted version must be refused (not_found)"),
         (Fault::TagsTwice, "the event of the tag"),
         (Fault::TagsWithoutActor, "the event of the tag"),
         (Fault::FindsEverything, "what fits Query"),
         (Fault::FindsNothingByAlias, "what fits Query"),
         (Fault::FindsInReverse, "by model, then by version"),
-        (Fault::HistoryInReverse, "the oldest first"),
+        (Fault::FindsWithoutLimit, "what fits Query"),
+        (Fault::HistoryInReverse, "do not go backwards"),
         (Fault::HistoryOfAllModels, "of no other"),
         (Fault::HistoryForgetsTheLast, "history"),
         (Fault::HistoryWithRefusals, "a refused registration changes nothing"),

@@ -99,12 +99,16 @@ async fn watching_survives_a_store_that_is_away() {
 async fn errors_of_the_store_say_what_was_tried() {
     let store = Faulty::new(|_, _| Fault::Before);
     let error = ObjectStoreRegistry::open(store.clone(), "models").await.unwrap_err();
+    assert_eq!(error.to_string(), "unavailable: models/checkpoints/latest.json cannot be read");
+    store.set(|call, _| if call == "list" { Fault::Before } else { Fault::None });
+    let error = ObjectStoreRegistry::open(store.clone(), "models").await.unwrap_err();
     assert_eq!(error.to_string(), "unavailable: models/log cannot be listed");
     store.set(|_, _| Fault::None);
     let registry = ObjectStoreRegistry::open(store.clone(), "models").await.unwrap();
     assert_eq!(registry.root(), "Faulty/models");
     store.set(|_, _| Fault::Before);
     let error = registry.models().await.unwrap_err();
-    assert_eq!(error.to_string(), "unavailable: models/log/00000000000000000001.json cannot be read");
+    let file = "models/log/00000000000000000000/00000000000000000001.json";
+    assert_eq!(error.to_string(), format!("unavailable: {file} cannot be read"));
     assert!(std::error::Error::source(&error).unwrap().to_string().contains("the wire is cut"));
 }

@@ -25,7 +25,7 @@ async fn filled() -> (TempDir, ObjectStoreRegistry) {
 }
 
 fn transition(folder: &TempDir, sequence: u64) -> PathBuf {
-    folder.path().join(format!("log/{sequence:020}.json"))
+    folder.path().join(format!("log/{:020}/{sequence:020}.json", sequence / 1000 * 1000))
 }
 
 fn blob(folder: &TempDir) -> PathBuf {
@@ -42,8 +42,8 @@ async fn reopened(folder: &TempDir) -> Result<ObjectStoreRegistry> {
 
 fn assert_harmed(error: &Error, file: &Path) {
     assert!(matches!(error, Error::Integrity { .. } | Error::Unsupported { .. }), "{error}");
-    let file = format!("log/{}", file.file_name().unwrap().to_str().unwrap());
-    assert!(error.to_string().contains(&file), "{file}: {error}");
+    let file = file.file_name().unwrap().to_str().unwrap();
+    assert!(error.to_string().contains(file), "{file}: {error}");
 }
 
 #[tokio::test]
@@ -190,11 +190,15 @@ async fn foreign_files_do_no_harm() {
     let (folder, registry) = filled().await;
     for stray in [".DS_Store", "7.json", "00000000000000000009.json.bak", "00000000000000000005.json#1"] {
         fs::write(folder.path().join("log").join(stray), b"stray").unwrap();
+        fs::write(transition(&folder, 1).with_file_name(stray), b"stray").unwrap();
     }
+    fs::create_dir(transition(&folder, 5000).parent().unwrap()).unwrap();
     let reopened = reopened(&folder).await.unwrap();
     reopened.register(new("fraud", "3.0.0")).await.unwrap();
     assert_eq!(registry.versions(&name("fraud")).await.unwrap().len(), 3);
-    fs::write(transition(&folder, u64::MAX), b"stray").unwrap();
+    let far = transition(&folder, u64::MAX);
+    fs::create_dir(far.parent().unwrap()).unwrap();
+    fs::write(far, b"stray").unwrap();
     let error = ObjectStoreRegistry::local(folder.path()).await.unwrap_err();
     assert_harmed(&error, &transition(&folder, 6));
 }

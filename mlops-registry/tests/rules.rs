@@ -7,8 +7,11 @@ mod common;
 use std::time::Duration;
 
 use common::{champion, name, new, next, select, signature, v};
-use mlops_core::{AliasMove, Clock, Lineage, ManualClock, ModelId, NewVersion, Registry, Tagging};
-use mlops_registry::{ObjectStoreRegistry, limits};
+use mlops_core::{
+    Alias, AliasMove, Clock, Deprecation, Lineage, ManualClock, ModelId, NewReport, NewVersion, Protection,
+    Registry, Tagging,
+};
+use mlops_registry::{NewApproval, ObjectStoreRegistry, Protecting, limits};
 
 fn with_scores(version: &str, scores: usize) -> NewVersion {
     NewVersion::new(name("fraud"), signature(scores)).with_version(v(version))
@@ -99,13 +102,45 @@ async fn hostile_artifact_names_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let registry = ObjectStoreRegistry::local(folder.path().join("registry")).await.unwrap();
     let long = "a".repeat(129);
-    for hostile in
-        ["", ".", "..", "../x", "/etc/passwd", "a/b", "a\\b", "a\0", "-rf", "ü", "a\n", "%2e", &long]
-    {
+    // What is a device on Windows, and what it takes for another name, is refused on all systems alike.
+    for hostile in [
+        "",
+        ".",
+        "..",
+        "../x",
+        "/etc/passwd",
+        "a/b",
+        "a\\b",
+        "a\0",
+        "-rf",
+        "ü",
+        "a\n",
+        "%2e",
+        &long,
+        "~",
+        "C:",
+        "a:b",
+        "a#1",
+        "con",
+        "CON",
+        "nul.onnx",
+        "Com1.tar.gz",
+        "lpt9",
+        "aux",
+        "weights.",
+        "..weights",
+        ".weights",
+    ] {
         let error = registry.register(next("fraud").with_artifact(hostile, &b"x"[..])).await.unwrap_err();
         assert_eq!(error.label(), "invalid_input", "{hostile:?}: {error}");
         assert!(error.to_string().len() < 300 && !error.to_string().contains('\n'), "{error}");
     }
+    let both = next("fraud").with_artifact("Weights", &b"x"[..]).with_artifact("weights", &b"x"[..]);
+    let error = registry.register(both).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "invalid input: the artifacts `Weights` and `weights` differ in nothing but capital letters"
+    );
     assert!(registry.models().await.unwrap().is_empty());
     let files = std::fs::read_dir(folder.path().join("registry")).unwrap().count();
     assert_eq!(files, 0, "what is refused leaves nothing behind");
@@ -139,11 +174,15 @@ async fn what_is_too_large_or_not_a_number_is_refused() {
         (environment(text(8193)), "the value of the environment `e` has 8193 bytes"),
         (next("fraud").with_description(text(65537)), "the description has 65537 bytes; at most 65536"),
         (next("fraud").by(text(251)), "the actor has 251 bytes"),
+        (
+            next("fraud").by("ci\nroot: deleted 1.0.0"),
+            r"the actor, `ci\nroot: deleted 1.0.0`, contains a control",
+        ),
         (new("fraud", &version), "the version has 256 bytes"),
         (many(|new, name| new.with_metric(name, 1.0)), "1001 metrics; at most 1000"),
         (many(|new, name| new.with_tag(name, "")), "1001 entries of kind tag; at most 1000"),
         (many(|new, name| new.with_artifact(name, &b""[..])), "1001 artifacts; at most 1000"),
-        (full_map(), "bytes in the log without its artifacts; at most 4194304 are allowed"),
+        (full_map(), "bytes in the log, the content of artifacts not counted; at most 4194304 are allowed"),
     ] {
         let error = registry.register(new).await.unwrap_err();
         assert_eq!(error.label(), "invalid_input", "{error}");
@@ -189,4 +228,63 @@ async fn it_says_where_it_lives() {
     registry.register(new("fraud", "1.0.0")).await.unwrap();
     let reopened = ObjectStoreRegistry::local(&path).await.unwrap();
     assert_eq!(reopened.models().await.unwrap(), [name("fraud")]);
+}
+
+/// What is added one by one is counted, too: no version and no model grows without bound, and the error says why.
+#[tokio::test]
+async fn what_comes_one_by_one_is_limited_too() {
+    let registry = ObjectStoreRegistry::in_memory();
+    let full =
+        (0..limits::MAX_ENTRIES).fold(next("fraud"), |new, index| new.with_tag(index.to_string(), "x"));
+    let id = registry.register(full).await.unwrap().id;
+    let alias = |index: usize| Alias::new(format!("a{index}")).unwrap();
+    let point = |index| AliasMove::new(name("fraud"), alias(index), v("1.0.0"));
+    let protect = |index| Protecting::new(name("fraud"), alias(index), Protection::default());
+    for index in 0..limits::MAX_ENTRIES {
+        registry.move_alias(point(index)).await.unwrap();
+        registry.protect(protect(index)).await.unwrap();
+    }
+    for (error, what) in [
+        (registry.tag(Tagging::set(id.clone(), "more", "")).await, "fraud 1.0.0 has 1000 tags"),
+        (registry.move_alias(point(1000)).await, "`fraud` has 1000 aliases"),
+        (registry.protect(protect(1000)).await, "`fraud` has 1000 protected aliases"),
+    ] {
+        let expected = format!("invalid input: {what} already; at most 1000 are allowed");
+        assert_eq!(error.unwrap_err().to_string(), expected);
+    }
+    // What is there changes and goes, and then there is room again.
+    registry.tag(Tagging::set(id.clone(), "7", "y")).await.unwrap();
+    registry.tag(Tagging::remove(id.clone(), "8")).await.unwrap();
+    registry.tag(Tagging::set(id.clone(), "more", "")).await.unwrap();
+    registry.protect(protect(7)).await.unwrap();
+    registry.move_alias(AliasMove::removal(name("fraud"), alias(8))).await.unwrap();
+    registry.move_alias(point(1000)).await.unwrap();
+}
+
+#[tokio::test]
+async fn reports_and_approvals_of_a_version_are_limited() {
+    let registry = ObjectStoreRegistry::in_memory();
+    let id = registry.register(next("fraud")).await.unwrap().id;
+    for _ in 0..limits::MAX_ENTRIES {
+        registry.approve(NewApproval::new(id.clone(), champion(), "alice")).await.unwrap();
+    }
+    let error = registry.approve(NewApproval::new(id.clone(), champion(), "bob")).await.unwrap_err();
+    let expected = format!("invalid input: {id} has 1000 approvals already; at most 1000 are allowed");
+    assert_eq!(error.to_string(), expected);
+    let large = registry.register(next("fraud")).await.unwrap().id;
+    let report =
+        || NewReport::evaluation(large.clone(), "e").with_summary("\u{1}".repeat(limits::MAX_TEXT_BYTES));
+    let error = report_until_refused(&registry, report).await;
+    let reports = registry.versions(&name("fraud")).await.unwrap()[1].reports.len();
+    assert!((20..=22).contains(&reports), "{reports} reports of 6 * 64 KiB in 8 MiB");
+    assert!(error.contains("the content of artifacts not counted; at most 8388608 are allowed"), "{error}");
+    registry.deprecate(Deprecation::new(large, "too much was written about it")).await.unwrap();
+}
+
+async fn report_until_refused(registry: &ObjectStoreRegistry, report: impl Fn() -> NewReport) -> String {
+    loop {
+        if let Err(error) = registry.report(report()).await {
+            return error.to_string();
+        }
+    }
 }

@@ -149,7 +149,7 @@ async fn bytes_come_and_go_in_pieces(registry: &impl Registry) {
     if let Some(artifact) = changed.artifacts.get_mut("weights") {
         artifact.digest = Digest::of(b"other bytes");
     }
-    let stream = async { collect(registry.fetch_stream(&changed, "weights").await?).await };
+    let stream = async { Ok(collect(registry.fetch_stream(&changed, "weights").await?).await?.len()) };
     refused("integrity", "a stream of another digest", stream.await);
 }
 

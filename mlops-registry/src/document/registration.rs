@@ -91,6 +91,10 @@ impl Serialize for RegistrationText {
 impl<'de> Deserialize<'de> for RegistrationText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Box::<RawValue>::deserialize(deserializer)?;
+        // It is kept as one line.
+        if text.get().contains(['\n', '\r']) {
+            return Err(D::Error::custom("the document of a version with line breaks"));
+        }
         let parsed = serde_json::from_str(text.get()).map_err(D::Error::custom)?;
         Ok(Self { parsed, text })
     }

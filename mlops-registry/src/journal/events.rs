@@ -27,7 +27,7 @@ impl Archive {
         Self { inner: Mutex::new(Inner { files, read: HashMap::new() }) }
     }
 
-    pub(super) fn set(&self, checkpoint: Checkpoint) {
+    pub(super) fn set(&self, checkpoint: &Checkpoint) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.files = checkpoint.archive().to_vec();
         let files = inner.files.clone();
@@ -85,18 +85,35 @@ impl Journal {
         if archived <= after {
             return Ok(Vec::new());
         }
+        let read = match self.read_archive(archived, after, &pick).await {
+            // Where another process has replaced it, it may be gone.
+            Err(Error::Integrity { .. } | Error::NotFound { .. }) if self.renew_checkpoint().await? => {
+                self.read_archive(archived, after, &pick).await
+            }
+            read => read,
+        };
+        match read {
+            Err(error @ (Error::Integrity { .. } | Error::NotFound { .. })) => {
+                tracing::warn!(%error, "an archive of events is of no use; the log is read instead");
+                self.doubt_checkpoint();
+                let replayed: State = self.replay().await?;
+                let events = replayed.events().iter().filter(|event| event.sequence <= archived);
+                Ok(events.cloned().collect())
+            }
+            events => events,
+        }
+    }
+
+    async fn read_archive(
+        &self,
+        archived: u64,
+        after: u64,
+        pick: impl Fn(&Segment) -> Result<Vec<AuditEvent>>,
+    ) -> Result<Vec<AuditEvent>> {
         let mut events = Vec::new();
         for file in self.archive.files().into_iter().filter(|file| file.reaches_beyond(after)) {
-            match self.segment(file).await.and_then(|segment| pick(&segment)) {
-                Ok(picked) => events.extend(picked.into_iter().filter(|event| event.sequence <= archived)),
-                Err(error @ (Error::Integrity { .. } | Error::NotFound { .. })) => {
-                    tracing::warn!(%error, "an archive of events is of no use; the log is read instead");
-                    let replayed: State = self.replay().await?;
-                    let events = replayed.events().iter().filter(|event| event.sequence <= archived);
-                    return Ok(events.cloned().collect());
-                }
-                Err(error) => return Err(error),
-            }
+            let picked = pick(&*self.segment(file).await?)?;
+            events.extend(picked.into_iter().filter(|event| event.sequence <= archived));
         }
         Ok(events)
     }

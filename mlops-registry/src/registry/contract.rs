@@ -64,7 +64,7 @@ impl Registry for ObjectStoreRegistry {
 
     async fn fetch(&self, version: &ModelVersion, artifact: &str) -> Result<Bytes> {
         let (described, what) = find(version, artifact)?;
-        self.check_trust(version)?;
+        self.check_trust_now(version).await?;
         let read = |generation| self.blobs.read(described, generation, &what);
         match read(self.generation(described)).await? {
             Some(bytes) => Ok(bytes),
@@ -77,7 +77,7 @@ impl Registry for ObjectStoreRegistry {
 
     async fn fetch_stream(&self, version: &ModelVersion, artifact: &str) -> Result<ByteStream> {
         let (described, what) = find(version, artifact)?;
-        self.check_trust(version)?;
+        self.check_trust_now(version).await?;
         let read = |generation| self.blobs.stream(described, generation, &what);
         match read(self.generation(described)).await? {
             Some(stream) => Ok(stream),
@@ -152,6 +152,15 @@ impl ObjectStoreRegistry {
         let entry = self.journal.known(|state| state.blobs.entry(&artifact.digest));
         self.blobs.put(artifact, &content, entry).await?;
         Ok(entry.generation)
+    }
+
+    /// Whether this version is trusted, which may have come from a registry that knows more by now.
+    async fn check_trust_now(&self, version: &ModelVersion) -> Result<()> {
+        match self.check_trust(version) {
+            Err(Error::NotFound { .. }) => self.journal.refresh().await?,
+            trusted => return trusted,
+        }
+        self.check_trust(version)
     }
 
     /// Whether this version is trusted, as far as this registry asks for that.

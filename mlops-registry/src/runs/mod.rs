@@ -83,6 +83,14 @@ pub(crate) struct LoggedPoint {
     pub(crate) at: Timestamp,
 }
 
+impl LoggedPoint {
+    /// What tells it from other points; of values that are no number, one is like the other.
+    fn identity(&self) -> (&str, u64, u64, Timestamp) {
+        let value = if self.value.is_nan() { f64::NAN } else { self.value };
+        (&self.metric, self.step, value.to_bits(), self.at)
+    }
+}
+
 /// All runs.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Runs {

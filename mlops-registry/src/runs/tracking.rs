@@ -1,5 +1,7 @@
 //! Runs under way, and what is known of them.
 
+use std::collections::BTreeSet;
+
 use mlops_core::{Content, Error, Result};
 
 use super::{LoggedPoint, MetricPoint, NewRun, Run, RunChange, RunId, RunStatus};
@@ -17,6 +19,16 @@ pub struct ActiveRun {
     id: RunId,
     actor: String,
     points: Vec<LoggedPoint>,
+    attempt: Option<Attempt>,
+}
+
+/// An attempt to write points whose answer was not heard.
+#[derive(Debug, Clone, Copy)]
+struct Attempt {
+    /// How many of the points, from the first on.
+    points: usize,
+    /// How many times the run had logged before, as far as was known.
+    logged: usize,
 }
 
 /// So many points are written at once.
@@ -39,7 +51,7 @@ impl ObjectStoreRegistry {
             Ok(Change::Run(start.clone()))
         };
         let id = RunId::new(self.append(&actor, plan).await?.sequence);
-        Ok(ActiveRun { registry: self.clone(), id, actor, points: Vec::new() })
+        Ok(ActiveRun { registry: self.clone(), id, actor, points: Vec::new(), attempt: None })
     }
 
     /// Goes on with a run that has not ended: after a crash, or in another process.
@@ -48,7 +60,7 @@ impl ObjectStoreRegistry {
     /// [`NotFound`](Error::NotFound), [`Conflict`](Error::Conflict) when it has ended, and those of the store.
     pub async fn resume_run(&self, id: RunId, actor: impl Into<String>) -> Result<ActiveRun> {
         self.journal().current(|state| find_running(state, id).map(drop)).await?;
-        Ok(ActiveRun { registry: self.clone(), id, actor: actor.into(), points: Vec::new() })
+        Ok(ActiveRun { registry: self.clone(), id, actor: actor.into(), points: Vec::new(), attempt: None })
     }
 
     /// A run.
@@ -106,9 +118,11 @@ impl ActiveRun {
     /// Logs a value of a metric. It may be infinite or no number.
     ///
     /// # Errors
-    /// [`InvalidInput`](Error::InvalidInput) for a name that is too long, and those of [`flush`](Self::flush).
+    /// [`InvalidInput`](Error::InvalidInput) for a name that is too long and one metric too many, and those of
+    /// [`flush`](Self::flush).
     pub async fn log(&mut self, metric: &str, step: u64, value: f64) -> Result<()> {
         limits::check_name("the name of a metric", metric)?;
+        self.registry.journal().known(|state| self.check_metric(state, metric))?;
         let at = self.registry.clock().now();
         self.points.push(LoggedPoint { metric: metric.to_owned(), step, value, at });
         if self.points.len() < BATCH { Ok(()) } else { self.flush().await }
@@ -117,18 +131,64 @@ impl ActiveRun {
     /// Writes what was logged so far.
     ///
     /// # Errors
-    /// [`Conflict`](Error::Conflict) when the run was ended by somebody else, and those of the store; then nothing that
-    /// was logged is lost, and it can be tried again.
+    /// [`Conflict`](Error::Conflict) when the run was ended by somebody else, [`InvalidInput`](Error::InvalidInput) when
+    /// it has too many metrics, and those of the store; then nothing that was logged is lost, and it can be tried again:
+    /// no point is written twice.
     pub async fn flush(&mut self) -> Result<()> {
-        if self.points.is_empty() {
+        if let Some(attempt) = self.attempt {
+            if self.was_written(attempt).await? {
+                self.points.drain(..attempt.points);
+            }
+            self.attempt = None;
+        }
+        while !self.points.is_empty() {
+            let points = self.points.len().min(BATCH);
+            let change = RunChange::Log { run: self.id, points: self.points[..points].to_vec() };
+            let known = |state: &State| state.runs.find(self.id).map_or(0, |stored| stored.logged.len());
+            // Until there is an answer, whatever ends this call.
+            self.attempt = Some(Attempt { points, logged: self.registry.journal().known(known) });
+            self.write(&change).await?;
+            self.attempt = None;
+            self.points.drain(..points);
+        }
+        Ok(())
+    }
+
+    /// Whether one more metric may be logged, if it is one. A point that could never be written would be in the way of
+    /// the others.
+    fn check_metric(&self, state: &State, metric: &str) -> Result<()> {
+        let Some(stored) = state.runs.find(self.id) else { return Ok(()) };
+        let there = &stored.run.metrics;
+        if there.contains_key(metric) {
             return Ok(());
         }
-        let change = RunChange::Log { run: self.id, points: std::mem::take(&mut self.points) };
-        let written = self.write(&change).await;
-        if let (Err(_), RunChange::Log { points, .. }) = (&written, change) {
-            self.points = points;
+        let logged = self.points.iter().map(|point| point.metric.as_str());
+        let new: BTreeSet<_> = logged.filter(|metric| !there.contains_key(*metric)).collect();
+        if new.contains(metric) {
+            return Ok(());
         }
-        written
+        limits::check_room(self.id, "metrics", there.len() + new.len())
+    }
+
+    /// Whether what was attempted is in the log.
+    async fn was_written(&self, attempt: Attempt) -> Result<bool> {
+        let journal = self.registry.journal();
+        let since = |state: &State| {
+            let logged = state.runs.find(self.id).map(|stored| stored.logged.as_slice());
+            Ok(logged.and_then(|logged| logged.get(attempt.logged..)).unwrap_or_default().to_vec())
+        };
+        for sequence in journal.current(since).await? {
+            let written = journal.log().read(sequence).await?.map(|document| document.transition.change);
+            if let Some(Change::Run(RunChange::Log { points, .. })) = written
+                && points
+                    .iter()
+                    .map(LoggedPoint::identity)
+                    .eq(self.points[..attempt.points].iter().map(LoggedPoint::identity))
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Sets a label.
@@ -161,6 +221,8 @@ impl ActiveRun {
                 if run.artifacts.contains_key(&name) {
                     return Err(Error::conflict(format!("{} has an artifact `{name}` already", self.id)));
                 }
+                limits::check_room(self.id, "artifacts", run.artifacts.len())?;
+                limits::check_distinct(run.artifacts.keys().chain([&name]))?;
                 if current(state) {
                     Ok(Change::Run(change.clone()))
                 } else {
@@ -174,7 +236,8 @@ impl ActiveRun {
         }
     }
 
-    /// Writes what was logged, and ends the run.
+    /// Writes what was logged, and ends the run. What cannot be written goes with the handle; who needs to try again
+    /// [flushes](Self::flush) before.
     ///
     /// # Errors
     /// [`InvalidInput`](Error::InvalidInput) when the status is `running`, [`Conflict`](Error::Conflict) when the run was
@@ -189,8 +252,27 @@ impl ActiveRun {
     }
 
     async fn write(&self, change: &RunChange) -> Result<()> {
-        let plan = |state: &State| find_running(state, self.id).map(|_| Change::Run(change.clone()));
+        let plan = |state: &State| {
+            check_room(find_running(state, self.id)?, change)?;
+            Ok(Change::Run(change.clone()))
+        };
         self.registry.append(&self.actor, plan).await.map(drop)
+    }
+}
+
+/// Whether a run has room for what is new in `change`.
+fn check_room(run: &Run, change: &RunChange) -> Result<()> {
+    match change {
+        RunChange::Tag { name, .. } if !run.tags.contains_key(name) => {
+            limits::check_room(run.id, "tags", run.tags.len())
+        }
+        RunChange::Log { points, .. } => {
+            let logged = points.iter().map(|point| point.metric.as_str());
+            let new: BTreeSet<_> = logged.filter(|metric| !run.metrics.contains_key(*metric)).collect();
+            (0..new.len())
+                .try_for_each(|more| limits::check_room(run.id, "metrics", run.metrics.len() + more))
+        }
+        _ => Ok(()),
     }
 }
 

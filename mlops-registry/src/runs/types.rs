@@ -162,7 +162,7 @@ impl NewRun {
 
 impl MetricSummary {
     pub(super) fn add(&mut self, step: u64, value: f64) {
-        (self.last, self.step, self.count) = (value, step, self.count + 1);
+        (self.last, self.step, self.count) = (value, step, self.count.saturating_add(1));
         // The other one is taken where one of the two is no number.
         (self.min, self.max) = (self.min.min(value), self.max.max(value));
     }

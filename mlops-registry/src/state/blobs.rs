@@ -35,7 +35,8 @@ impl BlobTable {
 
     /// One more artifact has these bytes.
     pub(crate) fn take(&mut self, digest: Digest) {
-        self.entries.entry(digest).or_default().uses += 1;
+        let entry = self.entries.entry(digest).or_default();
+        entry.uses = entry.uses.saturating_add(1);
     }
 
     /// One artifact less has them.
@@ -51,7 +52,8 @@ impl BlobTable {
             return Err(format!("it collects {used}, which is used"));
         }
         for digest in digests {
-            self.entries.entry(*digest).or_default().generation += 1;
+            let entry = self.entries.entry(*digest).or_default();
+            entry.generation = entry.generation.saturating_add(1);
         }
         Ok(())
     }

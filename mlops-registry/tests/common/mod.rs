@@ -6,6 +6,7 @@ use mlops_core::{Alias, DType, Dimension, ModelName, NewVersion, Selector, Signa
 use semver::Version;
 
 pub mod faulty;
+pub mod servers;
 
 /// A signature with that many scores.
 pub fn signature(scores: usize) -> Signature {
