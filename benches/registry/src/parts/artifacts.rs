@@ -18,8 +18,8 @@ struct Party<'a> {
     client: Option<Client>,
     /// The file that is registered.
     file: PathBuf,
-    /// Where the floor copies it to.
-    copy: PathBuf,
+    /// Where it is copied to.
+    copies: PathBuf,
 }
 
 #[derive(Default)]
@@ -52,8 +52,9 @@ pub async fn measure(systems: &Systems<'_>) -> Result<Section, Failure> {
             connected.create_model(model.as_str()).await?;
             client = Some(connected);
         }
-        let (file, copy) = (systems.folder.join("content"), systems.folder.join("copy"));
-        let mut party = Party { systems, model, client, file, copy };
+        let (file, copies) = (systems.folder.join("content"), systems.folder.join("copies"));
+        std::fs::create_dir_all(&copies)?;
+        let mut party = Party { systems, model, client, file, copies };
         let mut times = Times::default();
         for round in 0..=rounds {
             // The first round is to warm up.
@@ -115,12 +116,14 @@ impl Party<'_> {
                     run = Some(created);
                 }
                 (Turn::Floor, _) => {
+                    // It stays, as what the others write does.
+                    let copy = self.copies.join(format!("{size}-{round}"));
                     let floor = async {
                         black_box(floor::hash(&self.file)?);
-                        floor::copy_durably(&self.file, &self.copy)
+                        floor::copy_durably(&self.file, &copy)
                     };
                     times.floor.push(seconds(floor).await?);
-                    std::fs::remove_file(&self.copy)?;
+                    floor::give_back(&self.copies)?;
                 }
                 _ => {}
             }
@@ -137,10 +140,10 @@ impl Party<'_> {
                     times.their_fetch.push(time);
                 }
                 (Turn::Floor, ..) => {
-                    times
-                        .coreutils
-                        .push(seconds(async { floor::checksum_and_copy(&self.file, &self.copy) }).await?);
-                    std::fs::remove_file(&self.copy)?;
+                    let copy = self.copies.join("again");
+                    let programs = async { floor::checksum_and_copy(&self.file, &copy) };
+                    times.coreutils.push(seconds(programs).await?);
+                    std::fs::remove_file(&copy)?;
                     times.read.push(seconds(async { floor::read_and_hash(&self.file) }).await?);
                 }
                 _ => {}
