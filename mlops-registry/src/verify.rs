@@ -16,6 +16,9 @@ use crate::state::State;
 pub struct Verification {
     /// How many transitions the log has.
     pub transitions: u64,
+    /// The digest of the last one, in which those of all the others are contained; `None` when there is none, or the log
+    /// is harmed before it. For [`verify_since`](ObjectStoreRegistry::verify_since), later.
+    pub head: Option<Digest>,
     /// How many versions there are.
     pub versions: u64,
     /// How many blobs they and the runs name.
@@ -107,6 +110,7 @@ impl ObjectStoreRegistry {
         if found.faults.iter().any(|fault| fault.file.starts_with(&folder)) {
             self.journal().doubt_checkpoint();
         }
+        found.head = state.position.head.filter(|_| whole);
         // Of a log that is harmed, what was known before counts.
         let known = if whole { None } else { self.journal().known(blobs_of).ok() };
         let (versions, blobs) = known.map_or_else(|| blobs_of(&state), Ok)?;
