@@ -8,6 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use mlops_fuzz::requests::{Door, send};
+use mlops_fuzz::text::mutate;
 use mlops_fuzz::tree::Random;
 
 /// What is put into requests: what parsers of numbers, shapes and texts stumble over.
@@ -70,27 +71,6 @@ fn seeds(door: Door) -> Vec<Vec<u8>> {
     texts.iter().map(|text| text.as_bytes().to_vec()).collect()
 }
 
-fn mutate(request: &mut Vec<u8>, other: &[u8], random: &mut Random) {
-    let place = random.below(request.len() + 1);
-    let end = (place + random.below(12)).min(request.len());
-    match random.below(6) {
-        0 => drop(request.drain(place..end)),
-        1 => drop(request.splice(place..end, WORDS[random.below(WORDS.len())].iter().copied())),
-        2 => drop(request.splice(place..place, WORDS[random.below(WORDS.len())].iter().copied())),
-        3 => {
-            let from = random.below(other.len() + 1);
-            let to = (from + random.below(40)).min(other.len());
-            drop(request.splice(place..end, other[from..to].iter().copied()));
-        }
-        4 if place < request.len() => request[place] ^= 1 << random.below(8),
-        _ => {
-            let copy = request[place..end].repeat(1 + random.below(40));
-            drop(request.splice(place..place, copy));
-        }
-    }
-    request.truncate(1 << 16);
-}
-
 fn main() {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
     let mut seed = 1;
@@ -111,7 +91,7 @@ fn main() {
         let mut request = pool[random.below(pool.len())].clone();
         let other = pool[random.below(pool.len())].clone();
         for _ in 0..=random.below(4) {
-            mutate(&mut request, &other, &mut random);
+            mutate(&mut request, &other, &WORDS, &mut random);
         }
         count += 1;
         if catch_unwind(AssertUnwindSafe(|| send(*door, &request))).is_err() {
