@@ -1,6 +1,13 @@
 //! What the tests of this crate share.
 
-#![allow(dead_code, unreachable_pub)]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout
+)]
 
 use std::time::Duration;
 
@@ -10,6 +17,7 @@ use mlops_core::{
 use mlops_registry::{GarbageCollection, ObjectStoreRegistry};
 use semver::Version;
 
+pub mod crowd;
 pub mod faulty;
 pub mod servers;
 
