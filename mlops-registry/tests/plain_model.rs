@@ -449,17 +449,17 @@ fn steps() -> impl Strategy<Value = Step> {
         6 => (models.clone(), names.clone(), some_version(), proptest::option::of(some_version()))
             .prop_map(|(model, alias, to, expected)| Step::Move { model, alias, to, expected }),
         2 => (models.clone(), names.clone()).prop_map(|(model, alias)| Step::Rollback { model, alias }),
-        2 => (ids(), names.clone(), proptest::option::weighted(0.7, value.clone()))
+        2 => (ids(), names.clone(), proptest::option::weighted(0.7, value))
             .prop_map(|(id, tag, value)| Step::Tag { id, tag, value }),
         2 => (ids(), names.clone(), passed).prop_map(|(id, report, passed)| Step::Report { id, report, passed }),
         2 => (ids(), names.clone(), 0..2_usize).prop_map(|(id, alias, by)| Step::Approve { id, alias, by }),
         1 => (models.clone(), names.clone(), protection)
             .prop_map(|(model, alias, protection)| Step::Protect { model, alias, protection }),
         1 => ids().prop_map(|id| Step::Sign { id }),
-        1 => (ids(), proptest::option::of(value.clone())).prop_map(|(id, reason)| Step::Deprecate { id, reason }),
+        1 => (ids(), proptest::option::of(value)).prop_map(|(id, reason)| Step::Deprecate { id, reason }),
         4 => ids().prop_map(|id| Step::Delete { id }),
         1 => Just(Step::Start),
-        2 => (run.clone(), value.clone()).prop_map(|(run, value)| Step::Log { run, value }),
+        2 => (run.clone(), value).prop_map(|(run, value)| Step::Log { run, value }),
         1 => (run.clone(), names.clone(), value).prop_map(|(run, tag, value)| Step::TagRun { run, tag, value }),
         2 => (run.clone(), names, content).prop_map(|(run, name, content)| Step::Attach { run, name, content }),
         1 => run.prop_map(|run| Step::Finish { run }),
