@@ -30,7 +30,7 @@ mod registries;
 use std::process::ExitCode;
 
 use clap::Parser;
-use registry::arguments::Arguments;
+use registry::arguments::{Arguments, Command};
 use registry::progress::Bars;
 
 #[tokio::main]
@@ -39,6 +39,10 @@ async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let bars = Bars::new(arguments.json);
     let done = async {
+        // One that is harmed cannot be opened, but must be verified.
+        if matches!(arguments.command, Command::Verify) {
+            return registry::commands::verify(&arguments, bars.listener()).await;
+        }
         let opened = registries::open(&arguments.registry, bars.listener()).await?;
         registry::commands::run(opened, arguments).await
     };

@@ -9,8 +9,8 @@ use mlops_core::{
 };
 use mlops_registry::runs::Comparison;
 use mlops_registry::{
-    GarbageCollection, GarbageKind, LineageGraph, NewApproval, ObjectStoreRegistry, Protecting, model_card,
-    transfer,
+    GarbageCollection, GarbageKind, LineageGraph, NewApproval, ObjectStoreRegistry, Protecting, Transfer,
+    model_card, transfer,
 };
 use mlops_serve::engine::Device;
 use mlops_serve::engine::onnx::{OnnxEngine, OnnxOptions};
@@ -133,7 +133,7 @@ pub async fn run(opened: Opened, arguments: Arguments) -> Result<bool, Failure> 
             let columns: Vec<_> = columns.iter().map(String::as_str).collect();
             show.answer(&runs, || table(&columns, rows))?;
         }
-        Command::Verify => return verify(ours(&opened, &url)?, show).await,
+        Command::Verify => return Err("a registry is verified without being opened".into()),
         Command::Gc { dry_run, grace } => {
             let mut options =
                 GarbageCollection::default().with_grace(Duration::try_from_secs_f64(grace * 3600.0)?).by(by);
@@ -170,7 +170,11 @@ pub async fn run(opened: Opened, arguments: Arguments) -> Result<bool, Failure> 
 
 /// What only our own registries can do.
 fn ours<'a>(opened: &'a Opened, url: &str) -> Result<&'a ObjectStoreRegistry, Failure> {
-    opened.store.as_ref().ok_or_else(|| format!("{url} is no registry of ours, and cannot do this").into())
+    opened.store.as_ref().ok_or_else(|| not_ours(url))
+}
+
+fn not_ours(url: &str) -> Failure {
+    format!("{url} is no registry of ours, and cannot do this").into()
 }
 
 fn new_version(register: &Register, by: &str) -> Result<NewVersion, Failure> {
@@ -249,9 +253,16 @@ async fn list(registry: &dyn Registry, show: Show) -> Result<(), Failure> {
     })
 }
 
-async fn verify(registry: &ObjectStoreRegistry, show: Show) -> Result<bool, Failure> {
-    let found = registry.verify().await?;
-    let (sequence, digest) = registry.head().await.unwrap_or_default();
+/// Proves a registry, in whatever state it is; whether all is well.
+pub async fn verify(
+    arguments: &Arguments,
+    progress: impl Fn(Transfer) + Send + Sync + 'static,
+) -> Result<bool, Failure> {
+    let (show, url) = (Show { json: arguments.json }, &arguments.registry);
+    if url.starts_with("mlflow+") {
+        return Err(not_ours(url));
+    }
+    let found = ObjectStoreRegistry::verify_url(url, progress).await?;
     let faults: Vec<_> =
         found.faults.iter().map(|fault| json!({ "file": fault.file, "what": fault.what })).collect();
     let answer = json!({
@@ -259,7 +270,7 @@ async fn verify(registry: &ObjectStoreRegistry, show: Show) -> Result<bool, Fail
         "versions": found.versions,
         "blobs": found.blobs,
         "bytes": found.bytes,
-        "head": { "sequence": sequence, "digest": digest },
+        "head": found.head,
         "faults": faults,
     });
     show.answer(&answer, || {

@@ -274,6 +274,11 @@ impl ArchiveFile {
         self.to > sequence
     }
 
+    /// Whether that event may be in it.
+    pub(crate) fn covers(&self, event: &AuditEvent) -> bool {
+        (self.from..=self.to).contains(&event.sequence)
+    }
+
     pub(crate) fn digest(&self) -> Digest {
         self.content.digest
     }

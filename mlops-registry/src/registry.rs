@@ -63,6 +63,15 @@ pub struct ObjectStoreRegistry {
     trust: Option<Arc<crate::trust::Trust>>,
 }
 
+/// What is read of a registry when it is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Opening {
+    /// All that is needed to answer.
+    Read,
+    /// Nothing, for one that may be harmed.
+    Unread,
+}
+
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 impl ObjectStoreRegistry {
@@ -73,8 +82,14 @@ impl ObjectStoreRegistry {
     /// [`InvalidInput`](Error::InvalidInput) when `folder` is something else,
     /// [`PermissionDenied`](Error::PermissionDenied), and the errors of [`open`](Self::open).
     pub async fn local(folder: impl AsRef<FilePath>) -> Result<Self> {
-        let folder = folder.as_ref().to_owned();
+        Self::local_as(folder.as_ref().to_owned(), Opening::Read).await
+    }
+
+    pub(crate) async fn local_as(folder: PathBuf, opening: Opening) -> Result<Self> {
         let (folder, store) = off_thread(move || {
+            if opening == Opening::Unread && !folder.is_dir() {
+                return Err(Error::not_found(format!("there is no folder `{}`", folder.display())));
+            }
             let folder = create_folder(&folder)
                 .map_err(|cause| io_error(format!("no registry in `{}`", folder.display()), cause))?;
             let store = LocalFileSystem::new_with_prefix(&folder)
@@ -83,7 +98,7 @@ impl ObjectStoreRegistry {
         })
         .await?;
         let root = format!("file://{}", folder.display());
-        let registry = Self::at(root, Arc::new(store), Path::default()).await?;
+        let registry = Self::at(root, Arc::new(store), Path::default(), opening).await?;
         Ok(registry.in_folder(folder))
     }
 
@@ -94,9 +109,12 @@ impl ObjectStoreRegistry {
     /// [`Unsupported`](Error::Unsupported) when a newer version of this library wrote it;
     /// [`Unavailable`](Error::Unavailable) and [`PermissionDenied`](Error::PermissionDenied).
     pub async fn open(store: Arc<dyn ObjectStore>, prefix: impl Into<Path>) -> Result<Self> {
-        let prefix = prefix.into();
+        Self::open_as(store, prefix.into(), Opening::Read).await
+    }
+
+    pub(crate) async fn open_as(store: Arc<dyn ObjectStore>, prefix: Path, opening: Opening) -> Result<Self> {
         let root = if prefix.is_root() { store.to_string() } else { format!("{store}/{prefix}") };
-        Self::at(root, store, prefix).await
+        Self::at(root, store, prefix, opening).await
     }
 
     /// A new registry that lives as long as its clones: for tests and examples.
@@ -233,9 +251,13 @@ impl ObjectStoreRegistry {
         &self.root
     }
 
-    async fn at(root: String, store: Arc<dyn ObjectStore>, prefix: Path) -> Result<Self> {
+    async fn at(root: String, store: Arc<dyn ObjectStore>, prefix: Path, opening: Opening) -> Result<Self> {
         let log = Log::new(Arc::clone(&store), &prefix);
-        let journal = Journal::open(log, Checkpoints::new(Arc::clone(&store), &prefix)).await?;
+        let checkpoints = Checkpoints::new(Arc::clone(&store), &prefix);
+        let journal = match opening {
+            Opening::Read => Journal::open(log, checkpoints).await?,
+            Opening::Unread => Journal::new(log, checkpoints, State::default(), None),
+        };
         Ok(Self::with(root, store, &prefix, journal))
     }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use mlops_core::{Error, Result};
 use object_store::ObjectStore;
 
-use crate::ObjectStoreRegistry;
+use crate::registry::Opening;
+use crate::{ObjectStoreRegistry, Transfer, Verification};
 
 impl ObjectStoreRegistry {
     /// Opens the registry that a URL names:
@@ -38,11 +39,28 @@ impl ObjectStoreRegistry {
     /// [`InvalidInput`](Error::InvalidInput) for a URL of no known kind, [`Unsupported`](Error::Unsupported) when the
     /// feature is not turned on, and those of [`open`](Self::open) and [`local`](Self::local).
     pub async fn open_url(url: &str) -> Result<Self> {
+        Self::open_url_as(url, Opening::Read).await
+    }
+
+    /// [Verifies](Self::verify) the registry that a URL names, though it may be too harmed to be opened. `progress` is
+    /// told of large artifacts.
+    ///
+    /// # Errors
+    /// [`NotFound`](Error::NotFound) when there is no such folder, and those of [`open_url`](Self::open_url). What is
+    /// wrong with the registry is no error, but in the answer.
+    pub async fn verify_url(
+        url: &str,
+        progress: impl Fn(Transfer) + Send + Sync + 'static,
+    ) -> Result<Verification> {
+        Self::open_url_as(url, Opening::Unread).await?.with_progress(progress).verify().await
+    }
+
+    async fn open_url_as(url: &str, opening: Opening) -> Result<Self> {
         let Some((scheme, rest)) = url.split_once(':').filter(|(scheme, _)| scheme.len() > 1) else {
-            return Self::local(url).await;
+            return Self::local_as(url.into(), opening).await;
         };
         let (store, prefix) = match scheme {
-            "file" => return Self::local(file_path(url, rest)?).await,
+            "file" => return Self::local_as(file_path(url, rest)?.into(), opening).await,
             "memory" if rest.trim_start_matches('/').is_empty() => return Ok(Self::in_memory()),
             "s3" | "s3a" => (s3(url)?, prefix(rest)),
             "gs" => (gcs(url)?, prefix(rest)),
@@ -50,11 +68,11 @@ impl ObjectStoreRegistry {
             _ => {
                 return Err(Error::invalid_input(format!(
                     "`{url}` names no registry; expected a folder, `file:///…`, `memory:`, `s3://bucket/prefix`, \
-                 `gs://bucket/prefix` or `az://container/prefix`"
+                     `gs://bucket/prefix` or `az://container/prefix`"
                 )));
             }
         };
-        let registry = Self::open(store, prefix).await?;
+        let registry = Self::open_as(store, prefix.into(), opening).await?;
         Ok(registry.rooted(url.trim_end_matches('/')))
     }
 }

@@ -16,6 +16,9 @@ use crate::state::State;
 pub struct Verification {
     /// How many transitions the log has.
     pub transitions: u64,
+    /// The digest of the last one, in which those of all the others are contained; `None` when there is none, or the log
+    /// is harmed before it. For [`verify_since`](ObjectStoreRegistry::verify_since), later.
+    pub head: Option<Digest>,
     /// How many versions there are.
     pub versions: u64,
     /// How many blobs they and the runs name.
@@ -99,7 +102,7 @@ impl ObjectStoreRegistry {
             }
             checkpoint => checkpoint?,
         };
-        let state = self.fold(&anchors, checkpoint.as_ref(), &mut found).await?;
+        let (state, whole) = self.fold(&anchors, checkpoint.as_ref(), &mut found).await?;
         if let Some(checkpoint) = &checkpoint {
             self.verify_files(checkpoint, &state, &mut found).await?;
         }
@@ -107,9 +110,10 @@ impl ObjectStoreRegistry {
         if found.faults.iter().any(|fault| fault.file.starts_with(&folder)) {
             self.journal().doubt_checkpoint();
         }
+        found.head = state.position.head.filter(|_| whole);
         // Of a log that is harmed, what was known before counts.
-        let blobs = if found.faults.is_empty() { blobs_of(&state) } else { self.journal().known(blobs_of) };
-        let (versions, blobs) = blobs?;
+        let known = if whole { None } else { self.journal().known(blobs_of).ok() };
+        let (versions, blobs) = known.map_or_else(|| blobs_of(&state), Ok)?;
         found.versions = versions;
         #[cfg(feature = "sign")]
         verify_signatures(&state, &mut found)?;
@@ -125,13 +129,13 @@ impl ObjectStoreRegistry {
         }
     }
 
-    /// Folds the log as far as it is unharmed, and looks at all of it.
+    /// Folds the log as far as it is unharmed, and looks at all of it; whether all of it is.
     async fn fold(
         &self,
         anchors: &[(u64, Digest)],
         checkpoint: Option<&Checkpoint>,
         found: &mut Verification,
-    ) -> Result<State> {
+    ) -> Result<(State, bool)> {
         let log = self.journal().log();
         let mut last = log.last().await?;
         for (sequence, _) in anchors {
@@ -194,7 +198,7 @@ impl ObjectStoreRegistry {
                 }
             }
         }
-        Ok(state)
+        Ok((state, whole))
     }
 
     /// Whether the files of a checkpoint are what they should be.
@@ -234,7 +238,12 @@ impl ObjectStoreRegistry {
         state.map_err(|error| (files[0].clone(), error))?;
         for (file, name) in checkpoint.archive().iter().zip(&files[1..]) {
             let events = checkpoints.segment(*file).await.and_then(|segment| segment.all());
-            archived.extend(events.map_err(|error| (name.clone(), error))?);
+            let events = events.map_err(|error| (name.clone(), error))?;
+            if let Some(event) = events.iter().find(|event| !file.covers(event)) {
+                let what = format!("transition {} does not belong there", event.sequence);
+                return Err((name.clone(), Error::integrity(what)));
+            }
+            archived.extend(events);
         }
         Ok(archived)
     }
@@ -247,13 +256,12 @@ impl ObjectStoreRegistry {
             if proof.is_err() {
                 // Was it collected since, and perhaps written anew?
                 self.look_for_more().await?;
-                let (_, mut named) = self.journal().known(blobs_of)?;
-                match named.remove(&digest) {
-                    Some(named) if named.1 != generation => {
+                match self.journal().known(blobs_of).map(|(_, mut named)| named.remove(&digest)) {
+                    Ok(Some(named)) if named.1 != generation => {
                         (artifact, generation, proof) = self.verify_blob(named).await?;
                     }
-                    Some(_) => {}
-                    None => continue,
+                    Ok(None) => continue,
+                    _ => {}
                 }
             }
             found.blobs += 1;

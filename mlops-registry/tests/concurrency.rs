@@ -7,6 +7,7 @@ mod common;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use common::crowd::{Crowd, PLACE};
 use common::{champion, name, new, next, select};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
@@ -21,6 +22,24 @@ async fn two_on_one_folder() -> (tempfile::TempDir, [ObjectStoreRegistry; 2]) {
     let first = ObjectStoreRegistry::local(folder.path()).await.unwrap();
     let second = ObjectStoreRegistry::local(folder.path()).await.unwrap();
     (folder, [first, second])
+}
+
+const REST: Duration = Duration::from_millis(30);
+const CROWD: Crowd =
+    Crowd { processes: 8, writers: 100, bytes_of: 2, movers_of: 5, deleters_of: 3, rest: REST };
+
+/// Not a test by itself: one of the processes below.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn member() {
+    let Ok(folder) = std::env::var(PLACE) else { return };
+    CROWD.member(ObjectStoreRegistry::local(folder).await.unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_that_do_everything_at_once_lose_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let registry = ObjectStoreRegistry::local(folder.path()).await.unwrap();
+    CROWD.run(folder.path().to_str().unwrap(), registry).await;
 }
 
 /// Points the alias of a counter to the next version, as often as it takes.

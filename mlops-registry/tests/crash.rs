@@ -14,14 +14,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{champion, name, next, select};
+use common::{at_once, champion, everything, name, next, select};
 use jiff::Timestamp;
 use mlops_core::{
     AliasMove, AuditChange, AuditEvent, Content, Deletion, Digest, Error, ManualClock, ModelId, NewReport,
-    Query, Registry, Result, Tagging,
+    Registry, Result, Tagging,
 };
+use mlops_registry::ObjectStoreRegistry;
 use mlops_registry::runs::{NewRun, RunId, RunStatus};
-use mlops_registry::{GarbageCollection, ObjectStoreRegistry};
 
 const FOLDER: &str = "MLOPS_TEST_CRASH_FOLDER";
 const KILLS: usize = 300;
@@ -90,10 +90,6 @@ fn did(event: Result<AuditEvent>) {
         Err(Error::Conflict { .. }) => {}
         Err(error) => panic!("{error}"),
     }
-}
-
-fn at_once() -> GarbageCollection {
-    GarbageCollection::default().with_grace(Duration::ZERO)
 }
 
 fn large(folder: &Path, index: usize) -> PathBuf {
@@ -218,16 +214,6 @@ async fn nothing_acknowledged_is_lost_when_processes_are_killed() {
     assert!(said.registered.len() > 50 && said.events.len() > 20, "the writers must get to write");
     let registry = ObjectStoreRegistry::local(&path).await.unwrap();
     registry.register(next("fraud")).await.unwrap();
-}
-
-/// Everything a registry says.
-async fn everything(registry: &ObjectStoreRegistry) -> String {
-    let mut told = format!("{:?}", registry.search(&Query::new()).await.unwrap());
-    for model in registry.models().await.unwrap() {
-        told += &format!("{:?}", registry.history(&model).await.unwrap());
-    }
-    told += &format!("{:?}", registry.runs(None).await.unwrap());
-    told + &format!("{:?}", registry.head().await.unwrap())
 }
 
 /// The registry of a folder as its log alone says it is.

@@ -217,3 +217,25 @@ async fn what_is_in_the_way_is_an_error_and_no_endless_loop() {
         assert_eq!(error.label(), "invalid_input", "{error}");
     }
 }
+
+/// A registry that is too harmed to be opened is verified all the same.
+#[tokio::test]
+async fn what_cannot_be_opened_is_verified_all_the_same() {
+    let (folder, registry) = filled().await;
+    let url = format!("file://{}", folder.path().display());
+    let found = ObjectStoreRegistry::verify_url(&url, |_| {}).await.unwrap();
+    assert!(found.is_clean(), "{:?}", found.faults);
+    assert_eq!((found.transitions, found.head), (4, registry.head().await.unwrap().1));
+
+    let missing = transition(&folder, 3);
+    fs::remove_file(&missing).unwrap();
+    fs::write(blob(&folder), b"x").unwrap();
+    reopened(&folder).await.unwrap_err();
+    let found = ObjectStoreRegistry::verify_url(&url, |_| {}).await.unwrap();
+    assert_eq!((found.faults.len(), found.head), (2, None), "{:?}", found.faults);
+    assert!(found.faults.iter().any(|fault| missing.ends_with(&fault.file)), "{:?}", found.faults);
+    let nowhere = folder.path().join("nowhere");
+    let error = ObjectStoreRegistry::verify_url(nowhere.to_str().unwrap(), |_| {}).await.unwrap_err();
+    assert_eq!(error.label(), "not_found", "{error}");
+    assert!(!nowhere.exists());
+}

@@ -5,24 +5,18 @@
 mod common;
 
 use std::cell::Cell;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::Duration;
 
+use common::crowd::{Crowd, PLACE};
 use common::servers::S3Server;
-use common::{name, next};
 use futures_util::future::join_all;
 use mlops_core::conformance::registry::check;
-use mlops_core::{AuditChange, Registry};
 use mlops_registry::ObjectStoreRegistry;
 use mlops_registry::cloud::Connector;
 use mlops_registry::reexports::object_store::aws::{AmazonS3, AmazonS3Builder};
 use mlops_registry::reexports::object_store::path::Path;
 use mlops_registry::reexports::object_store::{Error, ObjectStore, ObjectStoreExt, PutMode};
-
-const ENDPOINT: &str = "MLOPS_TEST_S3_ENDPOINT";
-const PROCESSES: usize = 8;
-const WRITERS: usize = 100;
 
 fn store(server: &S3Server) -> AmazonS3 {
     store_at(&server.endpoint())
@@ -74,71 +68,21 @@ async fn of_many_that_create_an_object_one_wins() {
     }
 }
 
+// Slow, for the server answers one request at a time.
+const REST: Duration = Duration::from_secs(5);
+const CROWD: Crowd =
+    Crowd { processes: 8, writers: 100, bytes_of: 20, movers_of: 25, deleters_of: 25, rest: REST };
+
 /// Not a test by itself: one of the processes below.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn writers() {
-    let Ok(endpoint) = std::env::var(ENDPOINT) else { return };
-    let registry = ObjectStoreRegistry::open(Arc::new(store_at(&endpoint)), "shared").await.unwrap();
-    let writers = (0..WRITERS).map(|_| {
-        let registry = registry.clone();
-        tokio::spawn(async move {
-            let began = now();
-            let version = registry.register(next("fraud")).await.unwrap().id.version;
-            println!("registered {} {began} {}", version.major, now());
-        })
-    });
-    for writer in join_all(writers).await {
-        writer.unwrap();
-    }
+async fn member() {
+    let Ok(endpoint) = std::env::var(PLACE) else { return };
+    CROWD.member(ObjectStoreRegistry::open(Arc::new(store_at(&endpoint)), "crowd").await.unwrap()).await;
 }
 
-fn now() -> u128 {
-    SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos()
-}
-
-/// Each change is in the log once, and what was acknowledged before another began is before it in the log.
 #[tokio::test(flavor = "multi_thread")]
-async fn processes_that_write_at_once_lose_nothing() {
+async fn processes_that_do_everything_at_once_lose_nothing() {
     let Some(server) = S3Server::shared() else { return };
-    let processes: Vec<_> = (0..PROCESSES)
-        .map(|_| {
-            Command::new(std::env::current_exe().unwrap())
-                .args(["--exact", "writers", "--nocapture", "--test-threads=1"])
-                .env(ENDPOINT, server.endpoint())
-                .stdout(Stdio::piped())
-                .spawn()
-                .unwrap()
-        })
-        .collect();
-    let mut acknowledged = Vec::new();
-    for process in processes {
-        let output = process.wait_with_output().unwrap();
-        let said = String::from_utf8(output.stdout).unwrap();
-        assert!(output.status.success(), "{said}");
-        let numbers = said.lines().filter_map(|line| line.split_once("registered ")?.1.split_once(' '));
-        acknowledged.extend(numbers.map(|(major, times)| {
-            let (began, ended) = times.split_once(' ').unwrap();
-            (major.parse().unwrap(), began.parse::<u128>().unwrap(), ended.parse::<u128>().unwrap())
-        }));
-    }
-    acknowledged.sort_unstable();
-    let majors: Vec<u64> = acknowledged.iter().map(|(major, ..)| *major).collect();
-    assert_eq!(
-        majors,
-        (1..=(PROCESSES * WRITERS) as u64).collect::<Vec<_>>(),
-        "each got a version of its own"
-    );
-    let mut latest_began = 0;
-    for (major, began, ended) in acknowledged {
-        latest_began = latest_began.max(began);
-        assert!(latest_began < ended, "version {major} was acknowledged before one before it had begun");
-    }
-
-    let registry = ObjectStoreRegistry::open(Arc::new(store(server)), "shared").await.unwrap();
-    let history = registry.history(&name("fraud")).await.unwrap();
-    for (event, major) in history.iter().zip(&majors) {
-        let version = semver::Version::new(*major, 0, 0);
-        assert_eq!((event.sequence, &event.change), (*major, &AuditChange::Registered { version }));
-    }
-    assert_eq!(history.len(), majors.len());
+    let registry = ObjectStoreRegistry::open(Arc::new(store(server)), "crowd").await.unwrap();
+    CROWD.run(&server.endpoint(), registry).await;
 }

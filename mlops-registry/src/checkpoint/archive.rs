@@ -47,20 +47,25 @@ impl Segment {
 
     /// The events of a model, the oldest first.
     pub(crate) fn of_model(&self, model: &ModelName) -> Result<Vec<AuditEvent>> {
-        self.models.get(model.as_str()).into_iter().flatten().map(|range| self.event(range)).collect()
+        let ranges = self.models.get(model.as_str()).into_iter().flatten();
+        ranges.map(|range| self.event(model.as_str(), range)).collect()
     }
 
-    /// All events, the oldest first.
+    /// All events, in the order in which they stand there.
     pub(crate) fn all(&self) -> Result<Vec<AuditEvent>> {
-        let events: Result<Vec<_>> = self.models.values().flatten().map(|range| self.event(range)).collect();
-        let mut events = events?;
-        events.sort_by_key(|event| event.sequence);
-        Ok(events)
+        let of_model = |(model, ranges)| std::iter::repeat(model).zip::<&Vec<Range<usize>>>(ranges);
+        let mut lines: Vec<_> = self.models.iter().flat_map(of_model).collect();
+        lines.sort_by_key(|(_, range)| range.start);
+        lines.into_iter().map(|(model, range)| self.event(model, range)).collect()
     }
 
-    fn event(&self, range: &Range<usize>) -> Result<AuditEvent> {
+    fn event(&self, model: &str, range: &Range<usize>) -> Result<AuditEvent> {
         let text = self.bytes.get(range.clone()).unwrap_or_default();
-        serde_json::from_slice(text)
-            .map_err(|cause| Error::integrity("an archived event is no such thing").with_source(cause))
+        let event: AuditEvent = serde_json::from_slice(text)
+            .map_err(|cause| Error::integrity("an archived event is no such thing").with_source(cause))?;
+        if event.model.as_str() == model {
+            return Ok(event);
+        }
+        Err(Error::integrity(format!("an archived event of `{}` stands as one of `{model}`", event.model)))
     }
 }

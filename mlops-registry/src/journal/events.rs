@@ -57,6 +57,7 @@ impl Journal {
             (events.cloned().collect::<Vec<_>>(), state.archived())
         });
         let mut events = self.archived(archived, 0, |segment| segment.of_model(model)).await?;
+        // Where the archive is of no use, there are others, too.
         events.retain(|event| event.model == *model);
         events.extend(recent);
         Ok(events)

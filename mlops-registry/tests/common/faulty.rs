@@ -11,7 +11,7 @@ use mlops_registry::reexports::object_store::memory::InMemory;
 use mlops_registry::reexports::object_store::path::Path;
 use mlops_registry::reexports::object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
+    ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
 };
 use tokio::sync::Semaphore;
 
@@ -23,7 +23,8 @@ pub enum Fault {
     Before,
     /// It takes effect, and then fails.
     After,
-    /// It takes effect, and then says that somebody else was faster: a lost answer, asked for again.
+    /// What is to be created is, and then somebody else is said to have been faster: a lost answer, asked for again.
+    /// Anything else works.
     Twice,
     /// Nothing happens, and no answer ever comes.
     Silence,
@@ -105,19 +106,18 @@ fn broken() -> Error {
 }
 
 /// Does what the fault makes of a call.
-async fn suffer<T>(fault: Fault, path: &Path, call: impl Future<Output = Result<T>>) -> Result<T> {
+async fn suffer<T>(fault: Fault, call: impl Future<Output = Result<T>>) -> Result<T> {
     match fault {
         Fault::Before => return Err(broken()),
         Fault::Silence => std::future::pending().await,
         Fault::Late => tokio::time::sleep(Duration::from_millis(5)).await,
         _ => {}
     }
-    let done = call.await?;
+    let done = call.await;
     match fault {
         Fault::After => Err(broken()),
-        Fault::Twice => Err(Error::AlreadyExists { path: path.to_string(), source: "already there".into() }),
         Fault::SilenceAfter => std::future::pending().await,
-        _ => Ok(done),
+        _ => done,
     }
 }
 
@@ -147,30 +147,36 @@ impl fmt::Debug for Upload {
 impl MultipartUpload for Upload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
         let fault = fault(&self.plan, "part", self.path.as_ref());
-        let (path, part) = (self.path.clone(), self.inner.put_part(data));
-        async move { suffer(fault, &path, part).await }.boxed()
+        let part = self.inner.put_part(data);
+        async move { suffer(fault, part).await }.boxed()
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
         let fault = fault(&self.plan, "complete", self.path.as_ref());
-        suffer(fault, &self.path, self.inner.complete()).await
+        suffer(fault, self.inner.complete()).await
     }
 
     async fn abort(&mut self) -> Result<()> {
         let fault = fault(&self.plan, "abort", self.path.as_ref());
-        suffer(fault, &self.path, self.inner.abort()).await
+        suffer(fault, self.inner.abort()).await
     }
 }
 
 #[async_trait]
 impl ObjectStore for Faulty {
     async fn put_opts(&self, path: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        let (fault, create) = (self.fault("put", path.as_ref()), options.mode == PutMode::Create);
         let call = async {
-            let done = self.inner.put_opts(path, payload, options).await;
+            let done = self.inner.put_opts(path, payload, options).await?;
             self.paused("put", path.as_ref()).await;
-            done
+            match fault {
+                Fault::Twice if create => {
+                    Err(Error::AlreadyExists { path: path.to_string(), source: "already there".into() })
+                }
+                _ => Ok(done),
+            }
         };
-        suffer(self.fault("put", path.as_ref()), path, call).await
+        suffer(fault, call).await
     }
 
     async fn get_opts(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
@@ -179,14 +185,13 @@ impl ObjectStore for Faulty {
             self.paused("get", path.as_ref()).await;
             done
         };
-        suffer(self.fault("get", path.as_ref()), path, call).await
+        suffer(self.fault("get", path.as_ref()), call).await
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         let fault = self.fault("list", prefix.map_or("", |prefix| prefix.as_ref()));
-        let (listed, path) = (self.inner.list(prefix), prefix.cloned().unwrap_or_default());
-        let torn =
-            async move { suffer(fault, &path, listed.try_collect()).await.map(|listed| tear(fault, listed)) };
+        let listed = self.inner.list(prefix);
+        let torn = async move { suffer(fault, listed.try_collect()).await.map(|listed| tear(fault, listed)) };
         torn.map_ok(|listed: Vec<_>| stream::iter(listed.into_iter().map(Ok))).try_flatten_stream().boxed()
     }
 
@@ -196,7 +201,7 @@ impl ObjectStore for Faulty {
         options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
         let call = self.inner.put_multipart_opts(path, options);
-        let inner = suffer(self.fault("begin", path.as_ref()), path, call).await?;
+        let inner = suffer(self.fault("begin", path.as_ref()), call).await?;
         Ok(Box::new(Upload { inner, plan: Arc::clone(&self.plan), path: path.clone() }))
     }
 
@@ -204,7 +209,7 @@ impl ObjectStore for Faulty {
         let (plan, inner) = (Arc::clone(&self.plan), Arc::clone(&self.inner));
         Box::pin(paths.and_then(move |path| {
             let (fault, inner) = (fault(&plan, "delete", path.as_ref()), Arc::clone(&inner));
-            async move { suffer(fault, &path, inner.delete(&path)).await.map(|()| path) }
+            async move { suffer(fault, inner.delete(&path)).await.map(|()| path) }
         }))
     }
 
@@ -212,7 +217,7 @@ impl ObjectStore for Faulty {
         let path = prefix.cloned().unwrap_or_default();
         let fault = self.fault("list", path.as_ref());
         let ListResult { common_prefixes, objects, extensions } =
-            suffer(fault, &path, self.inner.list_with_delimiter(prefix)).await?;
+            suffer(fault, self.inner.list_with_delimiter(prefix)).await?;
         let (common_prefixes, objects) = (tear(fault, common_prefixes), tear(fault, objects));
         Ok(ListResult { common_prefixes, objects, extensions })
     }

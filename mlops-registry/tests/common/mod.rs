@@ -1,10 +1,23 @@
 //! What the tests of this crate share.
 
-#![allow(dead_code, unreachable_pub)]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout
+)]
 
-use mlops_core::{Alias, DType, Dimension, ModelName, NewVersion, Selector, Signature, TensorSpec};
+use std::time::Duration;
+
+use mlops_core::{
+    Alias, DType, Dimension, ModelName, NewVersion, Query, Registry, Selector, Signature, TensorSpec,
+};
+use mlops_registry::{GarbageCollection, ObjectStoreRegistry};
 use semver::Version;
 
+pub mod crowd;
 pub mod faulty;
 pub mod servers;
 
@@ -41,4 +54,24 @@ pub fn next(model: &str) -> NewVersion {
 /// That version of a model.
 pub fn new(model: &str, version: &str) -> NewVersion {
     next(model).with_version(v(version))
+}
+
+/// Collects all that can be, without grace.
+pub fn at_once() -> GarbageCollection {
+    GarbageCollection::default().with_grace(Duration::ZERO)
+}
+
+/// Everything a registry says, as text.
+pub async fn everything(registry: &ObjectStoreRegistry) -> String {
+    let mut told = format!("{:?}\n", registry.search(&Query::new()).await.unwrap());
+    for model in registry.models().await.unwrap() {
+        told += &format!("{model}: {:?}\n", registry.history(&model).await.unwrap());
+    }
+    for run in registry.runs(None).await.unwrap() {
+        told += &format!("{run:?}\n");
+        for metric in run.metrics.keys() {
+            told += &format!("{:?}\n", registry.metric_points(run.id, metric).await.unwrap());
+        }
+    }
+    told + &format!("{:?}", registry.head().await.unwrap())
 }
