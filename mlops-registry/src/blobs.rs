@@ -1,5 +1,7 @@
 //! The bytes of artifacts, by their digest.
 
+mod staged;
+
 use std::io::Read;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
@@ -10,6 +12,7 @@ use mlops_core::{Artifact, ByteStream, Content, Digest, Digester, Error, Result}
 use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectMeta, ObjectStore, ObjectStoreExt, WriteMultipart};
 
+use self::staged::Staged;
 use crate::off_thread::off_thread;
 use crate::progress::{Direction, Progress, Transfer};
 use crate::state::BlobEntry;
@@ -20,6 +23,17 @@ pub(crate) struct Blobs {
     store: Arc<dyn ObjectStore>,
     folder: Path,
     pub(crate) progress: Progress,
+    /// The folder that the store is in, if it is in one.
+    pub(crate) local: Option<Arc<FilePath>>,
+}
+
+/// Content that was read once, to know what it is.
+#[derive(Debug, Clone)]
+pub(crate) struct Described {
+    pub(crate) artifact: Artifact,
+    content: Content,
+    /// The content, if it is in the folder of the store already.
+    staged: Option<Staged>,
 }
 
 /// What is larger goes piece by piece, so that no more than a few pieces are in memory.
@@ -34,7 +48,7 @@ const IN_FLIGHT: usize = 4;
 impl Blobs {
     pub(crate) fn new(store: Arc<dyn ObjectStore>, prefix: &Path) -> Self {
         let folder = prefix.clone().join("blobs").join("sha256");
-        Self { store, folder, progress: Progress::default() }
+        Self { store, folder, progress: Progress::default(), local: None }
     }
 
     pub(crate) fn store(&self) -> &Arc<dyn ObjectStore> {
@@ -45,14 +59,33 @@ impl Blobs {
         &self.folder
     }
 
+    /// Finds out the digest and the size of what `content` holds. A file is copied into the folder of the store
+    /// meanwhile, so that it is read and its digest made once only; unless somebody wants to be told how far it is,
+    /// which cannot be told of a blob without a name.
+    pub(crate) async fn describe(&self, content: &Content) -> Result<Described> {
+        let content = content.clone();
+        match (&content, &self.local) {
+            (Content::File(path), Some(local)) if !self.progress.is_wanted() => {
+                let (path, folder) = (path.clone(), local.join(self.folder.as_ref()));
+                let (artifact, staged) = off_thread(move || stage(&path, &folder)).await?;
+                Ok(Described { artifact, content, staged: Some(staged) })
+            }
+            _ => Ok(Described { artifact: describe(&content).await?, content, staged: None }),
+        }
+    }
+
     /// Makes sure that a blob is there, durably and unharmed. It may be there already if it is used: then a version
     /// in the log names it, which proves that it was written to the end.
-    pub(crate) async fn put(&self, artifact: Artifact, content: &Content, entry: BlobEntry) -> Result<()> {
+    pub(crate) async fn put(&self, described: &Described, entry: BlobEntry) -> Result<()> {
+        let Described { artifact, content, staged } = described;
+        let artifact = *artifact;
         let file = self.file(&artifact.digest, entry.generation);
         if entry.uses > 0 && self.holds(&file, artifact).await? {
             return Ok(());
         }
-        let written = if artifact.size <= PIECE {
+        let written = if self.put_staged(&file, staged.as_ref()).await? {
+            Ok(())
+        } else if artifact.size <= PIECE {
             self.put_whole(&file, artifact, content).await
         } else {
             self.put_in_pieces(&file, artifact, content).await
@@ -60,6 +93,14 @@ impl Blobs {
         written?;
         tracing::debug!(%file, size = artifact.size, "blob written");
         Ok(())
+    }
+
+    /// Whether there was a copy to put there.
+    async fn put_staged(&self, file: &Path, staged: Option<&Staged>) -> Result<bool> {
+        let (Some(staged), Some(local)) = (staged.cloned(), &self.local) else { return Ok(false) };
+        let (there, file) = (local.join(file.as_ref()), file.clone());
+        let failed = move |cause| io_error(format!("{file} could not be written"), cause);
+        off_thread(move || staged.put(&there).map_err(failed)).await
     }
 
     async fn put_whole(&self, file: &Path, artifact: Artifact, content: &Content) -> Result<()> {
@@ -224,7 +265,7 @@ fn check_size(meta: &ObjectMeta, artifact: Artifact, what: &str) -> Result<()> {
 }
 
 /// The digest and the size of what `content` holds.
-pub(crate) async fn describe(content: &Content) -> Result<Artifact> {
+async fn describe(content: &Content) -> Result<Artifact> {
     match content {
         Content::Bytes(bytes) => {
             let bytes = bytes.clone();
@@ -237,6 +278,13 @@ pub(crate) async fn describe(content: &Content) -> Result<Artifact> {
         Content::Stream(stream) => Ok(stream.artifact()),
         other => Err(Error::unsupported(format!("{other:?} as the content of an artifact"))),
     }
+}
+
+fn stage(path: &FilePath, folder: &FilePath) -> Result<(Artifact, Staged)> {
+    let mut file = std::fs::File::open(path).map_err(|cause| unreadable(path, cause))?;
+    let failed =
+        |cause| io_error(format!("{} could not be copied to {}", path.display(), folder.display()), cause);
+    Staged::copy(&mut file, folder).map_err(failed)
 }
 
 fn describe_file(path: &FilePath) -> std::io::Result<Artifact> {

@@ -34,6 +34,11 @@ impl Progress {
         Self(Some(Arc::new(listener)))
     }
 
+    /// Whether anybody wants to know.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.0.is_some()
+    }
+
     pub(crate) fn tell(&self, transfer: Transfer) {
         if let Some(listener) = &self.0 {
             listener(transfer);

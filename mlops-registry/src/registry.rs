@@ -57,8 +57,6 @@ pub struct ObjectStoreRegistry {
     blobs: Blobs,
     clock: Arc<dyn Clock>,
     poll_interval: Duration,
-    /// The folder, of a registry that is in one.
-    local: Option<Arc<FilePath>>,
     #[cfg(feature = "sign")]
     signing_key: Option<crate::SigningKey>,
     #[cfg(feature = "sign")]
@@ -101,7 +99,7 @@ impl ObjectStoreRegistry {
         .await?;
         let root = format!("file://{}", folder.display());
         let registry = Self::at(root, Arc::new(store), Path::default(), opening).await?;
-        Ok(Self { local: Some(folder.into()), ..registry })
+        Ok(registry.in_folder(folder))
     }
 
     /// Opens a registry under `prefix` of an object store. An empty one needs no preparation.
@@ -270,7 +268,6 @@ impl ObjectStoreRegistry {
             blobs: Blobs::new(store, prefix),
             clock: Arc::new(SystemClock),
             poll_interval: POLL_INTERVAL,
-            local: None,
             #[cfg(feature = "sign")]
             signing_key: None,
             #[cfg(feature = "sign")]
@@ -281,6 +278,11 @@ impl ObjectStoreRegistry {
     /// The same registry, by the name people gave it.
     pub(crate) fn rooted(mut self, root: &str) -> Self {
         self.root = root.into();
+        self
+    }
+
+    fn in_folder(mut self, folder: PathBuf) -> Self {
+        self.blobs.local = Some(folder.into());
         self
     }
 
@@ -297,7 +299,7 @@ impl ObjectStoreRegistry {
     }
 
     pub(crate) fn local_folder(&self) -> Option<&FilePath> {
-        self.local.as_deref()
+        self.blobs.local.as_deref()
     }
 
     pub(crate) fn clock(&self) -> &dyn Clock {

@@ -1,7 +1,7 @@
 //! The registry beside a real MLflow server, coreutils, and the least that the disk demands, in one run.
 //!
 //! ```text
-//! scripts/ci-setup     # makes target/registry-venv, which has MLflow
+//! scripts/ci-setup     # makes target/registries-venv, which has MLflow
 //! cargo run --release --manifest-path benches/registry/Cargo.toml
 //! ```
 //!
@@ -37,7 +37,7 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, Parser)]
 struct Arguments {
     /// The Python of an environment that has MLflow.
-    #[arg(long, default_value = "target/registry-venv/bin/python")]
+    #[arg(long, default_value = "target/registries-venv/bin/python")]
     mlflow_python: PathBuf,
     /// A folder on the disk that is to be measured. What is written there is removed at the end.
     #[arg(long, default_value = "target")]

@@ -7,12 +7,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use mlops_core::{
-    AliasMove, Artifact, AuditEvent, ByteStream, Content, Deletion, Deprecation, Error, EventStream,
-    ModelName, ModelVersion, NewReport, NewVersion, Query, Registry, Result, Selector, Tagging,
+    AliasMove, Artifact, AuditEvent, ByteStream, Deletion, Deprecation, Error, EventStream, ModelName,
+    ModelVersion, NewReport, NewVersion, Query, Registry, Result, Selector, Tagging,
 };
 
 use super::ObjectStoreRegistry;
-use crate::blobs;
+use crate::blobs::Described;
 use crate::state::{State, there_are};
 use crate::trust::VersionSignature;
 use crate::{limits, rules, watch};
@@ -24,17 +24,17 @@ const UPLOADS: usize = 4;
 impl Registry for ObjectStoreRegistry {
     async fn register(&self, new: NewVersion) -> Result<ModelVersion> {
         limits::check_new(&new)?;
-        let mut artifacts = Vec::with_capacity(new.artifacts.len());
+        let (mut artifacts, mut contents) = (Vec::new(), Vec::new());
         for (name, content) in &new.artifacts {
-            artifacts.push((name.clone(), blobs::describe(content).await?));
+            let content = self.blobs.describe(content).await?;
+            artifacts.push((name.clone(), content.artifact));
+            contents.push(content);
         }
         let sign = |text: &str| self.signatures(&new.model, text);
         // A version that cannot be registered leaves no blobs behind.
         self.journal.current(|state| rules::register(state, &new, &artifacts, sign)).await?;
         loop {
-            let contents = new.artifacts.values().zip(&artifacts);
-            let contents = contents.map(|(content, (_, artifact))| (content.clone(), *artifact)).collect();
-            let generations = self.upload(contents).await?;
+            let generations = self.upload(&contents).await?;
             // Whether the files were collected between their upload and the registration.
             let collected = AtomicBool::new(false);
             let plan = |state: &State| {
@@ -140,17 +140,17 @@ impl Registry for ObjectStoreRegistry {
 
 impl ObjectStoreRegistry {
     /// Writes what is not there; returns the generations of the files that now hold the content.
-    pub(crate) async fn upload(&self, contents: Vec<(Content, Artifact)>) -> Result<Vec<u64>> {
+    pub(crate) async fn upload(&self, contents: &[Described]) -> Result<Vec<u64>> {
         let mut uploads = Vec::with_capacity(contents.len());
-        for (content, artifact) in contents {
-            uploads.push(self.upload_one(content, artifact));
+        for content in contents {
+            uploads.push(self.upload_one(content));
         }
         stream::iter(uploads).buffered(UPLOADS).try_collect().await
     }
 
-    async fn upload_one(&self, content: Content, artifact: Artifact) -> Result<u64> {
-        let entry = self.journal.known(|state| state.blobs.entry(&artifact.digest));
-        self.blobs.put(artifact, &content, entry).await?;
+    async fn upload_one(&self, content: &Described) -> Result<u64> {
+        let entry = self.journal.known(|state| state.blobs.entry(&content.artifact.digest));
+        self.blobs.put(content, entry).await?;
         Ok(entry.generation)
     }
 

@@ -6,7 +6,6 @@ use mlops_core::{Content, Error, Result};
 
 use super::{LoggedPoint, MetricPoint, NewRun, Run, RunChange, RunId, RunStatus};
 use crate::ObjectStoreRegistry;
-use crate::blobs;
 use crate::document::Change;
 use crate::limits;
 use crate::state::State;
@@ -211,9 +210,10 @@ impl ActiveRun {
     pub async fn attach(&mut self, name: impl Into<String>, content: impl Into<Content>) -> Result<()> {
         let (name, content) = (name.into(), content.into());
         limits::check_artifact_name(&name)?;
-        let artifact = blobs::describe(&content).await?;
+        let content = self.registry.blobs().describe(&content).await?;
+        let artifact = content.artifact;
         loop {
-            let generations = self.registry.upload(vec![(content.clone(), artifact)]).await?;
+            let generations = self.registry.upload(std::slice::from_ref(&content)).await?;
             let change = RunChange::Attach { run: self.id, name: name.clone(), artifact: artifact.into() };
             let current = |state: &State| vec![state.blobs.entry(&artifact.digest).generation] == generations;
             let plan = |state: &State| {
