@@ -15,6 +15,7 @@ mod state_file;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::future::join;
 use jiff::Timestamp;
 use mlops_core::{Artifact, AuditEvent, Digest, Error, Result};
 use object_store::path::Path;
@@ -93,10 +94,14 @@ impl Checkpoints {
     /// The state of a checkpoint.
     pub(crate) async fn state(&self, checkpoint: &Checkpoint) -> Result<State> {
         let file = self.state_file(checkpoint.sequence, checkpoint.state);
-        let bytes = self.read(&file, checkpoint.state).await?;
-        let position = checkpoint.position();
-        let unreadable = move |fault| Error::integrity(format!("{file}: {fault}"));
-        off_thread(move || state_file::decode(position, &bytes).map_err(unreadable)).await
+        let bytes = self.load(&file, checkpoint.state).await?;
+        let (position, unproven) = (checkpoint.position(), bytes.clone());
+        // It is made sense of while its digest is made, and is of no use unless that is right.
+        let proof = verify(&file, checkpoint.state, bytes);
+        let decoded = off_thread(move || Ok(state_file::decode(position, &unproven)));
+        let (proof, decoded) = join(proof, decoded).await;
+        proof?;
+        decoded?.map_err(|fault| Error::integrity(format!("{file}: {fault}")))
     }
 
     /// Writes a checkpoint of `state`, which goes on where `before` ended.
@@ -196,12 +201,16 @@ impl Checkpoints {
     }
 
     async fn read(&self, file: &Path, content: StoredArtifact) -> Result<Bytes> {
+        let bytes = self.load(file, content).await?;
+        verify(file, content, bytes.clone()).await.map(|()| bytes)
+    }
+
+    /// What is in a file, not proven.
+    async fn load(&self, file: &Path, content: StoredArtifact) -> Result<Bytes> {
         let failed = |cause| store_error(format!("{file} cannot be read"), cause);
         let found = self.store.get(file).await.map_err(failed)?;
         check_size(file, found.meta.size, content)?;
-        let bytes = found.bytes().await.map_err(failed)?;
-        let what = file.to_string();
-        off_thread(move || content.digest.verify(&what, &bytes).map(|()| bytes)).await
+        found.bytes().await.map_err(failed)
     }
 }
 
@@ -294,6 +303,11 @@ fn check_size(file: &Path, size: u64, content: StoredArtifact) -> Result<()> {
         return Ok(());
     }
     Err(Error::integrity(format!("{file} has {size} bytes instead of {}", content.size)))
+}
+
+async fn verify(file: &Path, content: StoredArtifact, bytes: Bytes) -> Result<()> {
+    let what = file.to_string();
+    off_thread(move || content.digest.verify(&what, &bytes)).await
 }
 
 fn describe(bytes: &Bytes) -> StoredArtifact {
