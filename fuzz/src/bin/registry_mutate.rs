@@ -9,8 +9,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use mlops_fuzz::registry::{Part, harm, seeds};
 use mlops_fuzz::bytes::mutate;
+use mlops_fuzz::registry::{Part, harm, seeds};
 use mlops_fuzz::tree::Random;
 
 /// What is put into files: what parsers of JSON, numbers, names and lines stumble over.
