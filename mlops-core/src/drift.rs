@@ -12,7 +12,7 @@ use crate::Result;
 /// [`Assessment`] at any time. Feeding takes `&self`: detectors are shared between threads.
 ///
 /// # Contract
-/// * Missing values are NaN (numeric) or absent from the column; they never make a result NaN.
+/// * Missing values are NaN (numeric), empty words, or absent from the column; they never make a result NaN.
 /// * Without enough values the verdict is [`Verdict::TooFewSamples`], never a number that looks like an
 ///   answer.
 /// * [`reset`](DriftDetector::reset) begins a new window; the reference stays.
@@ -42,7 +42,7 @@ pub trait DriftDetector: fmt::Debug + Send + Sync + 'static {
 pub enum Column<'a> {
     /// Numbers; NaN is a missing value.
     Numeric(&'a [f64]),
-    /// Names of categories.
+    /// Names of categories; an empty one is a missing value.
     Categorical(&'a [&'a str]),
 }
 
@@ -58,6 +58,12 @@ pub struct Assessment {
     pub threshold: Option<f64>,
     /// The probability of a score at least this high without drift, where the test has one.
     pub p_value: Option<f64>,
+    /// The p-value after it was adjusted for other tests, where it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adjusted_p_value: Option<f64>,
+    /// Where the score of the values themselves lies, lower and upper bound, where the test only knows counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bounds: Option<(f64, f64)>,
     /// How many values the reference has.
     pub reference_size: u64,
     /// How many values the current window has, missing ones left out.
@@ -74,6 +80,8 @@ impl Assessment {
             score: None,
             threshold: None,
             p_value: None,
+            adjusted_p_value: None,
+            bounds: None,
             reference_size,
             current_size,
             verdict: Verdict::TooFewSamples,
@@ -102,6 +110,20 @@ impl Assessment {
     #[must_use]
     pub fn with_p_value(mut self, p_value: f64) -> Self {
         self.p_value = Some(p_value);
+        self
+    }
+
+    /// Adds the p-value that takes other tests into account.
+    #[must_use]
+    pub fn with_adjusted_p_value(mut self, p_value: f64) -> Self {
+        self.adjusted_p_value = Some(p_value);
+        self
+    }
+
+    /// Adds where the score of the values themselves lies.
+    #[must_use]
+    pub fn with_bounds(mut self, lower: f64, upper: f64) -> Self {
+        self.bounds = Some((lower, upper));
         self
     }
 }

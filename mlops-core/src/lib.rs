@@ -37,6 +37,7 @@ mod router;
 mod signature;
 mod tensor;
 mod tensors;
+mod text;
 
 #[cfg(feature = "conformance")]
 #[cfg_attr(docsrs, doc(cfg(feature = "conformance")))]
@@ -67,6 +68,7 @@ pub use web_time::Instant;
 pub use signature::{Change, Difference, Dimension, Direction, Signature, TensorSpec, Violation, Violations};
 pub use tensor::{ByteStrings, Scalar, Tensor, TensorBuilder, TensorError};
 pub use tensors::{NamedTensor, Tensors, TensorsWithBinary};
+pub use text::Text;
 
 /// The crates whose types are part of this API, in the versions it is built with.
 pub mod reexports {

@@ -34,6 +34,30 @@ pub const FEATURE_DRIFT_SCORE: &str = "feature_drift_score";
 /// Counter: observations a monitor could not take. Label `reason`.
 pub const OBSERVATIONS_DROPPED_TOTAL: &str = "monitor_observations_dropped_total";
 
+/// Histogram, 0 to 1: the confidence of each prediction, where a classifier gives one. Labels `model`, `variant`.
+pub const PREDICTION_CONFIDENCE: &str = "prediction_confidence";
+
+/// Counter: missing values among the features of live predictions. Label `feature`.
+pub const FEATURE_MISSING_TOTAL: &str = "feature_missing_total";
+
+/// Counter: values and rows that did not meet an expectation. Labels `expectation`, `column`.
+pub const QUALITY_VIOLATIONS_TOTAL: &str = "data_quality_violations_total";
+
+/// Gauge: the latest value of a metric of predictions against their labels. Labels `metric`, `variant`, `segment`.
+pub const MODEL_PERFORMANCE: &str = "model_performance";
+
+/// Counter: labels that came for predictions. Label `outcome` (`joined`, `late`, `duplicate`, `unknown`).
+pub const LABELS_TOTAL: &str = "model_labels_total";
+
+/// Gauge: alerts that are firing. Labels `rule`, `severity`.
+pub const ALERTS_FIRING: &str = "monitor_alerts_firing";
+
+/// Counter: alerts sent. Labels `sink`, `outcome` (`ok`, `error`; `dropped` for those a full queue let go).
+pub const ALERTS_SENT_TOTAL: &str = "monitor_alerts_sent_total";
+
+/// Counter: predictions that a capture log was to take. Label `outcome` (`written`, `dropped`, `failed`).
+pub const CAPTURED_TOTAL: &str = "monitor_captured_total";
+
 /// Gauge, 0 to 1: the share of traffic a rollout sends to a variant. Labels `rollout`, `variant`.
 pub const ROLLOUT_WEIGHT: &str = "rollout_weight";
 
@@ -42,6 +66,13 @@ pub const ROLLOUT_DECISIONS_TOTAL: &str = "rollout_decisions_total";
 
 /// Counter: copies of requests that a shadow was too busy to take. Label `variant`.
 pub const SHADOWS_DROPPED_TOTAL: &str = "shadow_requests_dropped_total";
+
+/// Counter: requests of a failing variant that the default one was asked to answer. Labels `variant` (that failed),
+/// `outcome` (`ok`, or [`Error::label`](crate::Error::label)).
+pub const ROLLOUT_FALLBACKS_TOTAL: &str = "rollout_fallbacks_total";
+
+/// Counter: outputs of shadows that were not what the caller got. Labels `variant`, `output`.
+pub const SHADOW_DISAGREEMENTS_TOTAL: &str = "shadow_disagreements_total";
 
 /// Gauge: requests that wait for a worker of a model. Label `model`, where the model was given a name.
 pub const QUEUE_DEPTH: &str = "model_queue_depth";
@@ -67,9 +98,19 @@ pub fn describe() {
     describe_counter!(CACHE_MISSES_TOTAL, Unit::Count, "Requests for which the model was asked");
     describe_gauge!(FEATURE_DRIFT_SCORE, "The latest score of a drift test");
     describe_counter!(OBSERVATIONS_DROPPED_TOTAL, Unit::Count, "Observations a monitor could not take");
+    describe_histogram!(PREDICTION_CONFIDENCE, "The confidence of each prediction, 0 to 1");
+    describe_counter!(FEATURE_MISSING_TOTAL, Unit::Count, "Missing values of live features");
+    describe_counter!(QUALITY_VIOLATIONS_TOTAL, Unit::Count, "Values that did not meet an expectation");
+    describe_gauge!(MODEL_PERFORMANCE, "The latest value of a metric of predictions against their labels");
+    describe_counter!(LABELS_TOTAL, Unit::Count, "Labels that came for predictions");
+    describe_gauge!(ALERTS_FIRING, Unit::Count, "Alerts that are firing");
+    describe_counter!(ALERTS_SENT_TOTAL, Unit::Count, "Alerts sent");
+    describe_counter!(CAPTURED_TOTAL, Unit::Count, "Predictions that a capture log was to take");
     describe_gauge!(ROLLOUT_WEIGHT, "The share of traffic a rollout sends to a variant, 0 to 1");
     describe_counter!(ROLLOUT_DECISIONS_TOTAL, Unit::Count, "Decisions of a rollout");
     describe_counter!(SHADOWS_DROPPED_TOTAL, Unit::Count, "Requests a shadow was too busy to take");
+    describe_counter!(ROLLOUT_FALLBACKS_TOTAL, "Requests of a failing variant that the default was asked");
+    describe_counter!(SHADOW_DISAGREEMENTS_TOTAL, "Outputs of shadows that were not what the caller got");
     describe_gauge!(QUEUE_DEPTH, Unit::Count, "Requests that wait for a worker of a model");
     describe_histogram!(BATCH_ROWS, Unit::Count, "The rows of each batch that is computed");
     describe_counter!(REJECTIONS_TOTAL, Unit::Count, "Requests that were answered without being computed");

@@ -43,15 +43,19 @@ pub enum Role {
     Primary,
     /// It was made from a copy of the request, and compared or dropped.
     Shadow,
+    /// The caller got it in the place of the variant that was to answer and failed, whose failure was reported
+    /// as [`Role::Primary`]. To count these among the others would change the shares of a comparison.
+    Fallback,
 }
 
 impl Role {
-    /// The role as a metric label: `primary` or `shadow`.
+    /// The role as a metric label: `primary`, `shadow` or `fallback`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Primary => "primary",
             Self::Shadow => "shadow",
+            Self::Fallback => "fallback",
         }
     }
 }

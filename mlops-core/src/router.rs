@@ -1,13 +1,12 @@
 //! Who answers a request: policy only.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use crate::{RoutingContext, Variant};
+use crate::{RoutingContext, Text, Variant};
 
 /// Decides which variant answers a request, and which others see a copy of it.
 ///
@@ -40,7 +39,7 @@ pub struct Decision {
     reason: Reason,
 }
 
-/// Why a request went where it went.
+/// Why a request went where it went. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -52,9 +51,9 @@ pub enum Reason {
     /// Assigned by the hash of the routing key.
     Sticky,
     /// Singled out by a rule.
-    Targeted(Cow<'static, str>),
+    Targeted(Text),
     /// Anything a router of yours wants to say.
-    Other(Cow<'static, str>),
+    Other(Text),
 }
 
 impl Decision {
@@ -100,8 +99,9 @@ impl Decision {
 }
 
 impl Reason {
-    /// Singled out by the rule of that name.
-    pub fn targeted(rule: impl Into<Cow<'static, str>>) -> Self {
+    /// Singled out by the rule of that name. A router that says so on every request keeps the [`Text`]
+    /// and clones it.
+    pub fn targeted(rule: impl Into<Text>) -> Self {
         Self::Targeted(rule.into())
     }
 }

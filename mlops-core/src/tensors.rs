@@ -8,6 +8,7 @@ use bytes::Bytes;
 use serde::de::{DeserializeSeed, Error as _, SeqAccess, Visitor};
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use smallvec::SmallVec;
 
 use crate::tensor::{ReadTensor, TensorFields, TensorJson};
 use crate::{Error, InvalidInput, Result, Tensor};
@@ -24,10 +25,16 @@ use crate::{Error, InvalidInput, Result, Tensor};
 ///
 /// In serde it is the list of the Open Inference Protocol:
 /// `[{"name": "age", "shape": [1], "datatype": "FP32", "data": [41.0]}]`.
-#[derive(Clone, Default, PartialEq, Eq)]
+///
+/// A clone takes no memory: it shares the map until one of the two is changed.
+#[derive(Clone, Default)]
 pub struct Tensors {
-    entries: Vec<(Arc<str>, Tensor)>,
+    /// `None` where there has never been a tensor.
+    shared: Option<Arc<Entries>>,
 }
+
+/// Models have few inputs and outputs, so that most maps are one piece of memory.
+type Entries = SmallVec<[(Arc<str>, Tensor); 2]>;
 
 impl Tensors {
     /// No tensor yet.
@@ -53,7 +60,8 @@ impl Tensors {
         };
         match twice {
             Some((_, name)) => Err(InvalidInput::Other(format!("tensor `{name}` comes twice"))),
-            None => Ok(Self { entries }),
+            None if entries.is_empty() => Ok(Self::new()),
+            None => Ok(Self { shared: Some(Arc::new(SmallVec::from_vec(entries))) }),
         }
     }
 
@@ -67,10 +75,11 @@ impl Tensors {
     /// Puts a tensor at the end, or in the place of the one that had the name, which is returned.
     pub fn insert(&mut self, name: impl Into<Arc<str>>, tensor: impl Into<Tensor>) -> Option<Tensor> {
         let (name, tensor) = (name.into(), tensor.into());
-        match self.entries.iter_mut().find(|(known, _)| *known == name) {
+        let entries = Arc::make_mut(self.shared.get_or_insert_default());
+        match entries.iter_mut().find(|(known, _)| *known == name) {
             Some((_, slot)) => Some(std::mem::replace(slot, tensor)),
             None => {
-                self.entries.push((name, tensor));
+                entries.push((name, tensor));
                 None
             }
         }
@@ -79,7 +88,7 @@ impl Tensors {
     /// The tensor of that name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Tensor> {
-        self.entries.iter().find(|(known, _)| **known == *name).map(|(_, tensor)| tensor)
+        self.entries().iter().find(|(known, _)| **known == *name).map(|(_, tensor)| tensor)
     }
 
     /// The tensor of that name, or an error that says which names there are.
@@ -95,32 +104,46 @@ impl Tensors {
 
     /// Takes the tensor of that name out.
     pub fn remove(&mut self, name: &str) -> Option<Tensor> {
-        let index = self.entries.iter().position(|(known, _)| **known == *name)?;
-        Some(self.entries.remove(index).1)
+        let index = self.entries().iter().position(|(known, _)| **known == *name)?;
+        let entries = Arc::make_mut(self.shared.as_mut()?);
+        Some(entries.remove(index).1)
     }
 
     /// The names, in order.
     pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
-        self.entries.iter().map(|(name, _)| &**name)
+        self.entries().iter().map(|(name, _)| &**name)
     }
 
     /// Names and tensors, in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Tensor)> {
-        self.entries.iter().map(|(name, tensor)| (&**name, tensor))
+        self.entries().iter().map(|(name, tensor)| (&**name, tensor))
     }
 
     /// How many tensors there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.entries().len()
     }
 
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.entries().is_empty()
+    }
+
+    fn entries(&self) -> &[(Arc<str>, Tensor)] {
+        self.shared.as_deref().map_or(&[], SmallVec::as_slice)
     }
 }
+
+/// The same tensors under the same names in the same order.
+impl PartialEq for Tensors {
+    fn eq(&self, other: &Self) -> bool {
+        self.entries() == other.entries()
+    }
+}
+
+impl Eq for Tensors {}
 
 impl fmt::Debug for Tensors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -142,10 +165,10 @@ impl<N: Into<Arc<str>>, T: Into<Tensor>, const COUNT: usize> From<[(N, T); COUNT
 
 impl IntoIterator for Tensors {
     type Item = (Arc<str>, Tensor);
-    type IntoIter = std::vec::IntoIter<(Arc<str>, Tensor)>;
+    type IntoIter = smallvec::IntoIter<[(Arc<str>, Tensor); 2]>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.entries.into_iter()
+        self.shared.map(Arc::unwrap_or_clone).unwrap_or_default().into_iter()
     }
 }
 
@@ -234,6 +257,28 @@ impl<'de> Visitor<'de> for ReadTensors<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn clones_share_until_one_of_them_changes() {
+        let one = Tensors::new().with("a", vec![1_i8]).with("b", vec![2_i8]);
+        let mut other = one.clone();
+        assert!(std::ptr::eq(one.entries(), other.entries()));
+        other.insert("a", vec![9_i8]);
+        assert_eq!(other.remove("b"), Some(Tensor::from(vec![2_i8])));
+        assert_eq!(one, Tensors::from([("a", vec![1_i8]), ("b", vec![2_i8])]));
+        assert_eq!(other.into_iter().map(|(name, _)| name).collect::<Vec<_>>(), ["a".into()]);
+        assert_eq!(one.iter().len(), 2);
+    }
+
+    #[test]
+    fn a_map_that_was_emptied_equals_a_new_one() {
+        let mut emptied = Tensors::new().with("a", vec![1_i8]);
+        emptied.remove("a");
+        assert_eq!(emptied, Tensors::new());
+        assert_eq!(Tensors::distinct(Vec::new()).unwrap(), emptied);
+        assert_eq!(Tensors::new().into_iter().len(), 0);
+        assert!(Tensors::new().remove("a").is_none());
+    }
 
     #[test]
     fn the_protocols_list_is_read_and_written() {

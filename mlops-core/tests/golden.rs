@@ -20,10 +20,15 @@ use mlops_core::stats::{
 };
 use serde_json::{Map, Value, json};
 
+#[path = "golden/models.rs"]
+mod models;
+#[path = "golden/samples.rs"]
+mod samples;
+
 type Answers = Result<Map<String, Value>, StatsError>;
 type Runner = fn(&Value) -> Answers;
 
-const RUNNERS: [(&str, Runner); 9] = [
+const RUNNERS: &[(&str, Runner)] = &[
     ("ks_2samp", run_ks_2samp),
     ("ks_2samp_nan", run_ks_2samp_nan),
     ("psi", run_psi),
@@ -34,6 +39,10 @@ const RUNNERS: [(&str, Runner); 9] = [
     ("multiple_testing", run_multiple_testing),
     ("srm_chi2", run_srm_chi2),
 ];
+
+fn runners() -> impl Iterator<Item = &'static (&'static str, Runner)> {
+    [RUNNERS, samples::RUNNERS, models::RUNNERS].into_iter().flatten()
+}
 
 #[test]
 fn golden_vectors() {
@@ -48,7 +57,7 @@ fn golden_vectors() {
     let mut unknown: BTreeMap<&str, usize> = BTreeMap::new();
     for case in cases {
         let function = case["fn"].as_str().unwrap();
-        let Some((_, runner)) = RUNNERS.iter().find(|(name, _)| *name == function) else {
+        let Some((_, runner)) = runners().find(|(name, _)| *name == function) else {
             *unknown.entry(function).or_default() += 1;
             continue;
         };

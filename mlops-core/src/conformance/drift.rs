@@ -40,6 +40,56 @@ pub fn check<D: DriftDetector>(make: impl Fn(&[f64]) -> D) {
     threads_share_it(&make());
 }
 
+/// Checks detectors of one categorical feature. `make` gives a fresh one whose reference is the sample it is handed:
+/// 2000 words, `a` half of the time, `b` and `c` a quarter each.
+///
+/// # Panics
+/// With the broken promise.
+pub fn check_categorical<D: DriftDetector>(make: impl Fn(&[&str]) -> D) {
+    let words =
+        |shift: usize| -> Vec<&str> { (0..SIZE).map(|i| ["a", "b", "a", "c"][(i + shift) % 4]).collect() };
+    let reference = words(0);
+    let make = || make(&reference);
+
+    describes_itself(&make());
+    let nothing = make();
+    observe_words(&nothing, &[]);
+    assert_eq!(assess(&nothing).verdict, Verdict::TooFewSamples, "a verdict without any word");
+    assert_eq!(assess(&nothing).reference_size, SIZE as u64, "the size of the reference");
+    observe_words(&nothing, &["a"]);
+    assert_eq!(assess(&nothing).verdict, Verdict::TooFewSamples, "a verdict on a single word");
+
+    let (whole, portions) = (make(), make());
+    observe_words(&whole, &words(1));
+    words(1).chunks(37).for_each(|portion| observe_words(&portions, portion));
+    assert_eq!(assess(&whole), assess(&portions), "the same words in smaller portions make another result");
+    let same = assess(&whole);
+    assert!(same.score.is_some(), "{SIZE} words are too few: make the detector with a smaller minimum");
+    assert!(same.verdict < Verdict::Drifted, "false alarm: words in the same shares have drifted");
+    assert_eq!(same.current_size, SIZE as u64, "the size of the window");
+
+    let unknown = make();
+    observe_words(&unknown, &["never seen before"; SIZE]);
+    assert_eq!(
+        assess(&unknown).verdict,
+        Verdict::Drifted,
+        "a category that the reference does not have was missed"
+    );
+    unknown.reset();
+    assert_eq!(assess(&unknown), assess(&make()), "something is left of the old window after a reset");
+
+    let missing = make();
+    observe_words(&missing, &[""; SIZE]);
+    assert_eq!(assess(&missing).current_size, 0, "missing words are counted as words");
+    observe_words(&missing, &["\u{0}", "a b", "\u{1f600}", "A"]);
+    assert_eq!(assess(&missing).current_size, 4, "a word is a word, whatever it is");
+}
+
+fn observe_words(detector: &impl DriftDetector, words: &[&str]) {
+    let result = detector.observe(Column::Categorical(words));
+    assert!(result.is_ok(), "a column of words was refused: {result:?}");
+}
+
 fn describes_itself(detector: &impl DriftDetector) {
     assert!(!detector.test().is_empty(), "the test has no name");
     assert!(!format!("{detector:?}").is_empty(), "Debug says nothing");

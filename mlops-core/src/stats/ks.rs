@@ -1,8 +1,15 @@
 //! The two-sample Kolmogorov-Smirnov test.
 
+mod statistic;
+
+use std::borrow::Cow;
+
+use statistic::extreme_differences;
+
 use super::kolmogorov::kolmogorov_sf;
 use super::{
-    Alternative, StatsError, invalid, require_same_length, require_sample, require_total, sorted, undefined,
+    Alternative, StatsError, gcd, invalid, require_no_nan, require_same_length, require_sample,
+    require_total, undefined,
 };
 
 /// Largest sample for which [`KsMethod::Auto`] computes the exact p-value.
@@ -75,7 +82,9 @@ pub struct KsTest {
 ///
 /// Ties are allowed and make the p-value conservative. Infinities are ordinary values.
 ///
-/// Sorting takes O((n + m) log(n + m)). The exact p-value takes O(n) for equal sizes and up to O(nm)
+/// Long samples are not sorted: counts in order-preserving buckets bound the statistic inside each bucket, and
+/// only the buckets that may hold the maximum are gathered and sorted. That takes O(n + m) and little memory
+/// as a rule, O((n + m) log(n + m)) and O(n + m) at worst. The exact p-value takes O(n) for equal sizes and up to O(nm)
 /// otherwise. [`KsMethod::Exact`] falls back to the asymptotic p-value when `nm / gcd(n, m)²` reaches
 /// `i32::MAX` (the rule of scipy) or the work exceeds about a minute; [`KsTest::method`] tells.
 ///
@@ -99,7 +108,7 @@ pub struct KsTest {
 pub fn ks_2samp(x: &[f64], y: &[f64], options: KsOptions) -> Result<KsTest, StatsError> {
     let (x, y) = match options.nan_policy {
         NanPolicy::Omit => (without_nan(x), without_nan(y)),
-        NanPolicy::Raise | NanPolicy::Propagate => (x.to_vec(), y.to_vec()),
+        NanPolicy::Raise | NanPolicy::Propagate => (Cow::Borrowed(x), Cow::Borrowed(y)),
     };
     match require_sample("x", &x).and_then(|()| require_sample("y", &y)) {
         Err(StatsError::NotANumber { .. }) if options.nan_policy == NanPolicy::Propagate => {
@@ -113,9 +122,8 @@ pub fn ks_2samp(x: &[f64], y: &[f64], options: KsOptions) -> Result<KsTest, Stat
         }
         checked => checked?,
     }
-    let (x, y) = (sorted(x), sorted(y));
 
-    let (lowest, highest) = extreme_differences(&x, &y);
+    let (lowest, highest) = extreme_differences(&x, &y, options.alternative);
     let less =
         KsTail { statistic: (-lowest.difference).clamp(0.0, 1.0), location: lowest.location, sign: -1 };
     let greater = KsTail { statistic: highest.difference, location: highest.location, sign: 1 };
@@ -154,7 +162,7 @@ pub fn ks_p_value_exact(statistic: f64, n: u64, m: u64, alternative: Alternative
     require_sizes(n, m)?;
     require_statistic(statistic)?;
     let (n, m) = (n.max(m), n.min(m));
-    let divisor = gcd(n, m);
+    let divisor = gcd(n.into(), m.into()) as u64;
     let (n_step, m_step) = (m / divisor, n / divisor);
     let grid = u128::from(n_step) * u128::from(m_step);
     let points = if n == m { u128::from(n) } else { u128::from(n) * u128::from(m) };
@@ -267,48 +275,6 @@ struct KsTail {
     sign: i8,
 }
 
-#[derive(Clone, Copy)]
-struct Extremum {
-    difference: f64,
-    location: f64,
-}
-
-/// Smallest and largest F_x - F_y over all observations of two sorted samples.
-///
-/// Of several observations with the extreme difference the smallest of x is reported, and one of y only if
-/// there is none of x.
-fn extreme_differences(x: &[f64], y: &[f64]) -> (Extremum, Extremum) {
-    let none = Extremum { difference: f64::NAN, location: f64::NAN };
-    let [mut lowest, mut highest] = [[none; 2]; 2];
-    let (mut i, mut j) = (0, 0);
-    while i < x.len() || j < y.len() {
-        let from_y = match (x.get(i), y.get(j)) {
-            (Some(x), Some(y)) => y < x,
-            (None, _) => true,
-            (_, None) => false,
-        };
-        let location = if from_y { y[j] } else { x[i] };
-        i += x[i..].iter().take_while(|&&value| value == location).count();
-        j += y[j..].iter().take_while(|&&value| value == location).count();
-        let difference = i as f64 / x.len() as f64 - j as f64 / y.len() as f64;
-
-        let here = Extremum { difference, location };
-        let (lowest, highest) = (&mut lowest[usize::from(from_y)], &mut highest[usize::from(from_y)]);
-        if lowest.difference.is_nan() || difference < lowest.difference {
-            *lowest = here;
-        }
-        if highest.difference.is_nan() || difference > highest.difference {
-            *highest = here;
-        }
-    }
-    let [lowest_x, lowest_y] = lowest;
-    let [highest_x, highest_y] = highest;
-    (
-        if lowest_y.difference < lowest_x.difference { lowest_y } else { lowest_x },
-        if highest_y.difference > highest_x.difference { highest_y } else { highest_x },
-    )
-}
-
 /// The p-value by the wanted method, or by the other one where that has no answer.
 fn p_value(
     statistic: f64,
@@ -387,12 +353,11 @@ fn touching_paths(n: u64, m: u64, n_step: u64, m_step: u64, height: u64, two_sid
     touched[m as usize].clamp(0.0, 1.0)
 }
 
-fn gcd(a: u64, b: u64) -> u64 {
-    if b == 0 { a } else { gcd(b, a % b) }
-}
-
-fn without_nan(values: &[f64]) -> Vec<f64> {
-    values.iter().copied().filter(|value| !value.is_nan()).collect()
+fn without_nan(values: &[f64]) -> Cow<'_, [f64]> {
+    if require_no_nan("values", values).is_ok() {
+        return Cow::Borrowed(values);
+    }
+    Cow::Owned(values.iter().copied().filter(|value| !value.is_nan()).collect())
 }
 
 fn require_sizes(n: u64, m: u64) -> Result<(), StatsError> {
@@ -444,7 +409,7 @@ mod tests {
                     ks_p_value_exact(height as f64 / (n * m) as f64, n as u64, m as u64, alternative).unwrap()
                 };
                 // A statistic off the lattice is rounded to it.
-                let on_lattice = height % gcd(n as u64, m as u64) as i64 == 0;
+                let on_lattice = height % gcd(n as u128, m as u128) as i64 == 0;
                 let share = |reached: fn(&(i64, i64), i64) -> bool| {
                     all.iter().filter(|d| reached(d, height)).count() as f64 / all.len() as f64
                 };

@@ -4,21 +4,12 @@ pub mod compat;
 
 use std::collections::BTreeMap;
 
+use super::bins::{Closed, bin_counts_of};
+use super::quantile::quantile_edges_of;
 use super::special::{chi_squared_isf, normal_isf};
 use super::{
-    StatsError, quantile_edges, require_bins, require_no_nan, require_open_unit, require_same_length,
-    require_sample, require_total,
+    StatsError, require_bins, require_open_unit, require_same_length, require_sample, require_total,
 };
-
-/// Which end of each bin belongs to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Closed {
-    /// Bins `(-∞, e₁], (e₁, e₂], …, (e_k, ∞)`.
-    #[default]
-    Right,
-    /// Bins `(-∞, e₁), [e₁, e₂), …, [e_k, ∞)`.
-    Left,
-}
 
 /// Options of [`psi()`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -71,7 +62,7 @@ pub struct CategoricalPsi<K> {
 /// the floor fixed to compare values over time, and judge a value against [`psi_threshold_chi2`], which
 /// knows the sample sizes, rather than against the customary 0.1 and 0.25, which do not.
 ///
-/// Infinities fall into the outermost bins. Takes O(n log n + m log bins).
+/// Infinities fall into the outermost bins. Nothing is sorted or copied: see [`quantiles`](super::quantiles).
 ///
 /// Source: Lewis, *An Introduction to Credit Scoring*, 1994; Yurdakul, *Statistical properties of
 /// population stability index*, 2018.
@@ -91,11 +82,12 @@ pub struct CategoricalPsi<K> {
 /// # Ok::<(), mlops_core::stats::StatsError>(())
 /// ```
 pub fn psi(reference: &[f64], current: &[f64], options: PsiOptions) -> Result<Psi, StatsError> {
+    require_bins(options.bins)?;
     require_sample("reference", reference)?;
     require_sample("current", current)?;
-    let edges = quantile_edges(reference, options.bins)?;
-    let reference_counts = bin_counts(reference, &edges, options.closed)?;
-    let current_counts = bin_counts(current, &edges, options.closed)?;
+    let edges = quantile_edges_of(reference, options.bins)?;
+    let reference_counts = bin_counts_of(reference, &edges, options.closed);
+    let current_counts = bin_counts_of(current, &edges, options.closed);
     let value = psi_from_counts(&reference_counts, &current_counts, options.floor)?;
     Ok(Psi { value, edges, reference_counts, current_counts })
 }
@@ -159,36 +151,6 @@ pub fn psi_categorical<K: Ord + Clone>(
     let (reference_counts, current_counts): (Vec<u64>, Vec<u64>) = counts.into_values().unzip();
     let value = psi_from_counts(&reference_counts, &current_counts, floor)?;
     Ok(CategoricalPsi { value, categories, reference_counts, current_counts })
-}
-
-/// Counts observations per bin for inner edges in ascending order; one bin more than edges.
-///
-/// # Errors
-///
-/// [`StatsError::NotANumber`] in either slice; [`StatsError::InvalidParameter`] when the edges descend.
-///
-/// ```
-/// use mlops_core::stats::{Closed, bin_counts};
-///
-/// assert_eq!(bin_counts(&[0.0, 1.0, 2.0], &[1.0], Closed::Right)?, [2, 1]);
-/// assert_eq!(bin_counts(&[0.0, 1.0, 2.0], &[1.0], Closed::Left)?, [1, 2]);
-/// # Ok::<(), mlops_core::stats::StatsError>(())
-/// ```
-pub fn bin_counts(values: &[f64], edges: &[f64], closed: Closed) -> Result<Vec<u64>, StatsError> {
-    require_no_nan("values", values)?;
-    require_no_nan("edges", edges)?;
-    if !edges.is_sorted() {
-        return Err(super::invalid("edges", "the edges are not in ascending order: sort them"));
-    }
-    let mut counts = vec![0; edges.len() + 1];
-    for &value in values {
-        let bin = edges.partition_point(|&edge| match closed {
-            Closed::Right => edge < value,
-            Closed::Left => edge <= value,
-        });
-        counts[bin] += 1;
-    }
-    Ok(counts)
 }
 
 /// The value that PSI exceeds with probability `1 - confidence` when nothing changed.

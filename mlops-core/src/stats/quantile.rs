@@ -1,6 +1,7 @@
 //! Sample quantiles and the bin edges made from them.
 
-use super::{StatsError, invalid, require_bins, require_sample, sorted, undefined};
+use super::selection::order_statistics;
+use super::{StatsError, invalid, require_bins, require_sample, undefined};
 
 /// The `q` quantile of a sample sorted in ascending order.
 ///
@@ -25,12 +26,15 @@ pub fn quantile(sorted: &[f64], q: f64) -> Result<f64, StatsError> {
     if !sorted.is_sorted() {
         return Err(invalid("sorted", "the sample is not in ascending order: sort it, or use `quantiles`"));
     }
-    interpolated(sorted, q)
+    let position = Position::of(q, sorted.len())?;
+    position.between(sorted[position.index], sorted[position.next])
 }
 
 /// Several quantiles of one sample, which need not be sorted.
 ///
-/// Sorts a copy once: O(n log n) time, O(n) memory. Definition and errors of [`quantile`].
+/// Long samples are not sorted: a pass counts them in buckets, and only what shares a bucket with a wanted
+/// quantile is gathered and sorted. Expected O(n) time and little memory; O(n log n) and O(n) where too many
+/// values share these buckets. Definition and errors of [`quantile`].
 ///
 /// ```
 /// use mlops_core::stats::quantiles;
@@ -40,8 +44,7 @@ pub fn quantile(sorted: &[f64], q: f64) -> Result<f64, StatsError> {
 /// ```
 pub fn quantiles(values: &[f64], qs: &[f64]) -> Result<Vec<f64>, StatsError> {
     require_sample("values", values)?;
-    let sorted = sorted(values.to_vec());
-    qs.iter().map(|&q| interpolated(&sorted, q)).collect()
+    quantiles_of(values, qs)
 }
 
 /// Inner edges of `bins` equally populated bins: the distinct quantiles at `k / bins`, `k = 1 … bins - 1`.
@@ -64,41 +67,67 @@ pub fn quantiles(values: &[f64], qs: &[f64]) -> Result<Vec<f64>, StatsError> {
 pub fn quantile_edges(values: &[f64], bins: usize) -> Result<Vec<f64>, StatsError> {
     require_bins(bins)?;
     require_sample("values", values)?;
-    let sorted = sorted(values.to_vec());
-    let mut edges = Vec::new();
-    for k in 1..bins {
-        let edge = interpolated(&sorted, k as f64 / bins as f64)?;
-        if edges.last().is_none_or(|&last| last < edge) {
-            edges.push(edge);
-        }
-    }
+    quantile_edges_of(values, bins)
+}
+
+/// [`quantile_edges`] of a sample and a number of bins known to be sound.
+pub(super) fn quantile_edges_of(values: &[f64], bins: usize) -> Result<Vec<f64>, StatsError> {
+    let qs: Vec<f64> = (1..bins).map(|k| k as f64 / bins as f64).collect();
+    let mut edges = quantiles_of(values, &qs)?;
+    edges.dedup_by(|edge, last| *edge <= *last);
     Ok(edges)
 }
 
-fn interpolated(sorted: &[f64], q: f64) -> Result<f64, StatsError> {
-    if !(0.0..=1.0).contains(&q) {
-        return Err(invalid("q", format!("{q} is not between 0 and 1")));
+/// [`quantiles`] of a sample that is neither empty nor holds a NaN.
+fn quantiles_of(values: &[f64], qs: &[f64]) -> Result<Vec<f64>, StatsError> {
+    let positions: Vec<Position> =
+        qs.iter().map(|&q| Position::of(q, values.len())).collect::<Result<_, _>>()?;
+    let mut ranks: Vec<usize> =
+        positions.iter().flat_map(|position| [position.index, position.next]).collect();
+    ranks.sort_unstable();
+    ranks.dedup();
+    let statistics = order_statistics(values, &ranks);
+    let at = |rank: usize| statistics[ranks.partition_point(|&other| other < rank)];
+    positions.iter().map(|position| position.between(at(position.index), at(position.next))).collect()
+}
+
+/// Where a quantile lies among the order statistics.
+struct Position {
+    q: f64,
+    index: usize,
+    next: usize,
+    weight: f64,
+}
+
+impl Position {
+    fn of(q: f64, length: usize) -> Result<Self, StatsError> {
+        if !(0.0..=1.0).contains(&q) {
+            return Err(invalid("q", format!("{q} is not between 0 and 1")));
+        }
+        let last = length - 1;
+        let position = last as f64 * q;
+        let index = (position as usize).min(last);
+        Ok(Self { q, index, next: (index + 1).min(last), weight: position - index as f64 })
     }
-    let last = sorted.len() - 1;
-    let position = last as f64 * q;
-    let index = (position as usize).min(last);
-    let weight = position - index as f64;
-    let (below, above) = (sorted[index], sorted[(index + 1).min(last)]);
-    if weight == 0.0 || below == above {
-        return Ok(below);
+
+    fn between(&self, below: f64, above: f64) -> Result<f64, StatsError> {
+        let weight = self.weight;
+        if weight == 0.0 || below == above {
+            return Ok(below);
+        }
+        let step = above - below;
+        let value = if step.is_infinite() {
+            below * (1.0 - weight) + above * weight
+        } else if weight < 0.5 {
+            below + step * weight
+        } else {
+            above - step * (1.0 - weight)
+        };
+        if value.is_nan() {
+            return Err(undefined(format!("the {} quantile falls between -infinity and +infinity", self.q)));
+        }
+        Ok(value)
     }
-    let step = above - below;
-    let value = if step.is_infinite() {
-        below * (1.0 - weight) + above * weight
-    } else if weight < 0.5 {
-        below + step * weight
-    } else {
-        above - step * (1.0 - weight)
-    };
-    if value.is_nan() {
-        return Err(undefined(format!("the {q} quantile falls between -infinity and +infinity")));
-    }
-    Ok(value)
 }
 
 #[cfg(test)]

@@ -6,14 +6,29 @@ use statrs::function::{erf, gamma};
 
 use super::{StatsError, undefined};
 
-/// P(Z > z) for a standard normal Z.
-pub(super) fn normal_sf(z: f64) -> f64 {
-    0.5 * erf::erfc(z / SQRT_2)
+/// The tail of the standard normal distribution, P(Z > z).
+///
+/// ```
+/// assert!((mlops_core::stats::normal_sf(1.959_963_984_540_054) - 0.025).abs() < 1e-15);
+/// ```
+#[must_use]
+pub fn normal_sf(z: f64) -> f64 {
+    // That of statrs 0.19 is off by up to 1e-10 of the value.
+    0.5 * libm::erfc(z / SQRT_2)
 }
 
-/// The z with P(Z > z) = `tail`.
-pub(super) fn normal_isf(tail: f64) -> f64 {
-    SQRT_2 * erf::erfc_inv(2.0 * tail)
+/// The z with P(Z > z) = `tail` for a standard normal Z; infinite at a tail of 0 and of 1.
+///
+/// ```
+/// assert!((mlops_core::stats::normal_isf(0.025) - 1.959_963_984_540_054).abs() < 1e-15);
+/// ```
+#[must_use]
+pub fn normal_isf(tail: f64) -> f64 {
+    let z = SQRT_2 * erf::erfc_inv(2.0 * tail);
+    // One step of Newton, for the last digits.
+    let density = (-0.5 * z * z).exp() / (2.0 * PI).sqrt();
+    let step = (normal_sf(z) - tail) / density;
+    if step.is_finite() { z + step } else { z }
 }
 
 /// P(X > x) for X chi-squared with `dof` degrees of freedom.
@@ -53,6 +68,72 @@ fn invert_beta(a: f64, b: f64, reached: impl Fn(f64, f64) -> bool) -> Result<f64
         }
     });
     failure.map_or(Ok(x), Err)
+}
+
+/// Degrees of freedom from which Student's t is treated as a normal variable, corrected to the order 1/dof:
+/// the error of order 1/dof² is then below that of the incomplete beta function.
+const NEARLY_NORMAL: f64 = 1e6;
+
+/// P(T > t) for T Student's t with `dof` degrees of freedom, which need not be whole.
+pub(super) fn student_t_sf(t: f64, dof: f64) -> Result<f64, StatsError> {
+    if dof > NEARLY_NORMAL {
+        // Abramowitz & Stegun 26.7.8, written so that t may be infinite.
+        let scale = 1.0 / (1.0 / (t * t) + 1.0 / (2.0 * dof)).sqrt();
+        return Ok(normal_sf((1.0 - 0.25 / dof) * scale.copysign(t)));
+    }
+    // T² / (dof + T²) is Beta(½, dof/2); it and its complement are computed from the smaller of them.
+    let squared = t * t;
+    let two_sided = if squared < dof {
+        beta_tails(0.5, dof / 2.0, squared / (dof + squared))?.1
+    } else {
+        beta_tails(dof / 2.0, 0.5, dof / squared / (1.0 + dof / squared))?.0
+    };
+    Ok(if t > 0.0 { 0.5 * two_sided } else { 1.0 - 0.5 * two_sided })
+}
+
+/// The t with P(T > t) = `tail` for a `tail` below one half.
+pub(super) fn student_t_isf(tail: f64, dof: f64) -> Result<f64, StatsError> {
+    if dof > NEARLY_NORMAL {
+        let z = normal_isf(tail);
+        return Ok(z + (z.powi(3) + z) / (4.0 * dof));
+    }
+    // T² / (dof + T²) and its complement, whichever is the smaller.
+    let share = beta_isf(2.0 * tail, 0.5, dof / 2.0)?;
+    if share < 0.5 {
+        return Ok((dof * share / (1.0 - share)).sqrt());
+    }
+    let rest = beta_quantile(2.0 * tail, dof / 2.0, 0.5)?;
+    Ok((dof * (1.0 - rest) / rest).sqrt())
+}
+
+/// `x ln(x/m) - x + m`, never negative: the divergence of a part x from a part m of two totals. Summed over
+/// the parts of equal totals it is Σ x ln(x/m), without cancellation between the parts.
+///
+/// Loader, "Fast and accurate computation of binomial probabilities", 2000: a series in
+/// v = (x-m)/(x+m) where x and m are close.
+pub(super) fn deviance(x: f64, m: f64) -> f64 {
+    if x == m {
+        return 0.0;
+    }
+    if x == 0.0 {
+        return m;
+    }
+    let difference = x - m;
+    let v = difference / (x + m);
+    if v.abs() >= 0.1 {
+        return x * (x / m).ln() - difference;
+    }
+    let mut sum = difference * v;
+    let mut power = 2.0 * x * v;
+    for odd in (3..).step_by(2) {
+        power *= v * v;
+        let next = sum + power / f64::from(odd);
+        if next == sum {
+            break;
+        }
+        sum = next;
+    }
+    sum
 }
 
 /// Lower and upper tail of Beta(a, b) at x, by the continued fraction of the incomplete beta function
@@ -157,7 +238,12 @@ mod tests {
 
     #[test]
     fn quantiles_invert_tails() {
-        close(normal_isf(0.025), 1.959_963_984_540_054);
+        assert!((normal_isf(0.025) - 1.959_963_984_540_054).abs() < 1e-15);
+        for (z, tail) in [(1.0, 0.158_655_253_931_457_05), (6.0, 9.865_876_450_376_946e-10)] {
+            assert!((normal_sf(z) / tail - 1.0).abs() < 1e-13);
+            assert!((normal_isf(tail) / z - 1.0).abs() < 1e-14);
+        }
+        assert_eq!((normal_isf(0.0), normal_isf(1.0)), (f64::INFINITY, f64::NEG_INFINITY));
         close(chi_squared_isf(0.05, 9.0), 16.918_977_604_620_448);
         close(chi_squared_sf(16.918_977_604_620_448, 9.0), 0.05);
         for (a, b) in [(0.5, 10.5), (1.0, 1e6), (5e5, 5e5), (3e8, 7e8), (40.0, 2.0)] {
@@ -166,6 +252,31 @@ mod tests {
                 assert!((lower / tail - 1.0).abs() < 1e-6, "{a} {b} {tail} {lower}");
             }
         }
+    }
+
+    #[test]
+    fn student_t_has_known_tails_and_inverts() {
+        close(student_t_sf(1.0, 1.0).unwrap(), 0.25);
+        close(student_t_sf(-2.0, 2.0).unwrap(), 0.5 + 0.5 * 2.0 / 6.0_f64.sqrt());
+        close(student_t_sf(0.0, 3.0).unwrap(), 0.5);
+        close(student_t_sf(f64::INFINITY, 3.0).unwrap(), 0.0);
+        close(student_t_sf(2.0, 1e12).unwrap(), normal_sf(2.0));
+        for dof in [1.05, 4.0, 300.5, 9.9e5, 1.1e6, 1e12] {
+            for tail in [1e-9, 0.005, 0.3] {
+                let inverse = student_t_sf(student_t_isf(tail, dof).unwrap(), dof).unwrap();
+                assert!((inverse / tail - 1.0).abs() < 1e-7, "{dof} {tail} {inverse}");
+            }
+        }
+        let (beta, normal) = (student_t_sf(2.0, 1e6), student_t_sf(2.0, 1.000_001e6));
+        assert!((beta.unwrap() / normal.unwrap() - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn deviance_is_the_same_by_both_formulas() {
+        for (x, m) in [(1.0, 1.01), (2.0, 1.7), (1.0, 3.0), (1e9, 1.1e9)] {
+            close(deviance(x, m), x * (x / m).ln() - x + m);
+        }
+        assert_eq!((deviance(0.0, 2.0), deviance(0.0, 0.0), deviance(1.0, 0.0)), (2.0, 0.0, f64::INFINITY));
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! The sample-ratio-mismatch test.
 
-use super::special::chi_squared_sf;
-use super::{StatsError, invalid, require_no_nan, require_positive, require_same_length, require_total};
+use super::{ChiSquaredStatistic, StatsError, goodness_of_fit};
 
 /// The customary level for declaring a mismatch. Strict, because the test runs on every experiment and a
 /// mismatch invalidates it.
@@ -28,8 +27,9 @@ impl SrmTest {
 
 /// Tests whether traffic was split by the configured weights.
 ///
-/// `χ² = Σ (o_i - e_i)²/e_i` with `e_i = N w_i / Σ w` and `arms - 1` degrees of freedom. Weights need not
-/// sum to one. Reliable once every arm expects at least five observations. A mismatch means that assignment
+/// [`goodness_of_fit`] of the observations per arm to the weights: `χ² = Σ (o_i - e_i)²/e_i` with
+/// `e_i = N w_i / Σ w` and `arms - 1` degrees of freedom. Reliable once every arm expects at least five
+/// observations. A mismatch means that assignment
 /// or logging is broken, and with it every comparison between the arms.
 ///
 /// Source: Fabijan et al., "Diagnosing sample ratio mismatch in online controlled experiments", KDD 2019.
@@ -48,25 +48,6 @@ impl SrmTest {
 /// # Ok::<(), mlops_core::stats::StatsError>(())
 /// ```
 pub fn srm_chi2(observed: &[u64], weights: &[f64]) -> Result<SrmTest, StatsError> {
-    require_same_length("weights", observed.len(), weights.len())?;
-    if observed.len() < 2 {
-        return Err(invalid("observed", format!("{} arms cannot be out of balance", observed.len())));
-    }
-    let total = require_total("observed", observed)?;
-    require_no_nan("weights", weights)?;
-    for &weight in weights {
-        require_positive("weights", weight)?;
-    }
-    let heaviest = weights.iter().copied().fold(0.0, f64::max);
-    let shares: Vec<f64> = weights.iter().map(|weight| weight / heaviest).collect();
-    let share_total: f64 = shares.iter().sum();
-
-    let expected: Vec<f64> = shares.iter().map(|share| share / share_total * total).collect();
-    if expected.contains(&0.0) {
-        return Err(invalid("weights", "a weight is too small beside the largest one: drop the arm"));
-    }
-    let deviation = |(&observed, &expected): (&u64, &f64)| (observed as f64 - expected).powi(2) / expected;
-    let statistic: f64 = observed.iter().zip(&expected).map(deviation).sum();
-    let p_value = chi_squared_sf(statistic, (observed.len() - 1) as f64);
-    Ok(SrmTest { statistic, p_value, expected })
+    let fit = goodness_of_fit(observed, weights, ChiSquaredStatistic::Pearson)?;
+    Ok(SrmTest { statistic: fit.test.statistic, p_value: fit.test.p_value, expected: fit.expected })
 }
