@@ -31,32 +31,57 @@
 //! | part | is |
 //! |---|---|
 //! | [`Features`] | what the features are called, and which columns of which tensors they are |
-//! | [`Profile`] | the reference: bins and counts per feature |
+//! | [`Profile`] | the reference: bins and counts per feature, of numbers or categories, of inputs or answers |
+//! | [`ProfileBuilder`] | a profile of any number of rows, in one pass and bounded memory |
+//! | [`Table`], `TableReader` (feature `tables`) | rows column by column, in memory or from CSV, Parquet and JSON Lines |
 //! | [`Counters`], [`Counts`] | the live counts, and plain ones that add up exactly across replicas |
 //! | [`PsiRule`], [`KsRule`] | when counts mean drift: effect and chance, both |
 //! | [`PsiDetector`], [`KsDetector`] | one rule on one feature, as a [`DriftDetector`](mlops_core::DriftDetector) |
 //! | [`Rules`], [`DriftReport`] | all features at once, with false alarms under control |
 //! | [`Monitor`] | all of it behind the [`Observer`](mlops_core::Observer) seam |
+//! | [`performance`] | how good predictions are, once their labels come, and before |
+//! | [`quality`] | what data have to look like: expectations on batches and on live requests |
+//! | `capture` (feature) | requests and responses, sampled and redacted, on an object store, and read back as a reference |
+//! | [`html`] | a report as one page that needs no network, and as JSON |
+//! | [`alert`] | who has to know, by which rules, and when to train again |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod alert;
+#[cfg(feature = "capture")]
+#[cfg_attr(docsrs, doc(cfg(feature = "capture")))]
+pub mod capture;
 mod counters;
-mod detector;
+pub mod detector;
 mod features;
+pub mod html;
 mod monitor;
 mod numbers;
 mod options;
+pub mod performance;
 mod profile;
+pub mod quality;
 mod report;
 mod rules;
 mod sampler;
+mod signal;
+mod sync;
+mod table;
 
-pub use counters::{Counters, Counts, FeatureCounts};
-pub use detector::{BinnedDetector, KsDetector, KsRule, PsiDetector, PsiRule, Rule};
-pub use features::{Features, TensorFeatures};
-pub use monitor::Monitor;
-pub use options::{MonitorOptions, Window};
-pub use profile::{FeatureProfile, Profile, Summary};
+pub use counters::{CounterOptions, Counters, Counts, FeatureCounts, FleetCounts};
+pub use detector::{
+    BinnedDetector, ChiSquareRule, JensenShannonRule, KsDetector, KsRule, MetricState, MetricWatch,
+    MissingRateRule, MultivariateDetector, MultivariateOptions, NewCategoriesRule, PsiDetector, PsiRule,
+    RangeRule, Rule, WassersteinRule,
+};
+pub use features::{Features, Source, TensorFeatures};
+pub use monitor::{Group, Monitor, WindowCounts, WindowReport};
+pub use options::{MonitorOptions, Segments, Span, Window};
+pub use profile::{FeatureKind, FeatureProfile, Profile, ProfileBuilder, ProfileOptions, Summary};
 pub use report::{DriftReport, FeatureDrift};
 pub use rules::Rules;
+pub use signal::Signal;
+pub use table::{Table, TableColumn, ValueKind, Values, Words};
+#[cfg(feature = "tables")]
+pub use table::{TableOptions, TableReader};

@@ -6,6 +6,8 @@ use std::fmt;
 use mlops_core::{Assessment, Verdict};
 use serde::{Deserialize, Serialize};
 
+use crate::Signal;
+
 /// How many features the table shows before it only counts stable ones.
 const SHOWN: usize = 20;
 
@@ -36,10 +38,11 @@ pub struct FeatureDrift {
     pub feature: String,
     /// The worst verdict of any test.
     pub verdict: Verdict,
-    /// The outcome of each test. Verdicts take the number of features into account; p-values do not.
+    /// The outcome of each test. Verdicts take the number of features into account, p-values do not, and adjusted
+    /// ones do.
     pub assessments: Vec<Assessment>,
-    /// The least false-discovery rate at which the feature would be named for its p-value (Benjamini &
-    /// Hochberg).
+    /// The least false-discovery rate at which the feature would be named by any test with a p-value (Benjamini &
+    /// Hochberg over the features of each test).
     pub adjusted_p_value: Option<f64>,
     /// The share of missing values in the window, 0 to 1.
     pub missing: f64,
@@ -60,8 +63,70 @@ impl DriftReport {
         self.features.iter().find(|feature| feature.feature == name)
     }
 
+    /// The tests, in the order of their first appearance.
+    fn tests(&self) -> Vec<&str> {
+        let mut tests = Vec::new();
+        for assessment in self.features.iter().flat_map(|feature| &feature.assessments) {
+            if !tests.contains(&assessment.test.as_str()) {
+                tests.push(assessment.test.as_str());
+            }
+        }
+        tests
+    }
+
+    /// What alert rules look at. Of each feature (label `feature`):
+    /// * `drift.TEST`: the score of each test, say `drift.psi`,
+    /// * `drift.p_value`: the adjusted p-value of each test that has one (label `test`),
+    /// * `drift.verdict`: 0 without evidence, 1 for a warning, 2 for drift; nothing with too few samples,
+    /// * `drift.missing`: the share of missing values.
+    ///
+    /// Of the whole window:
+    /// * `drift.drifted_features` and `drift.drifted_share`: how many features have drifted, and which share,
+    /// * `drift.rows`, `drift.dropped`: how many rows there were, and tensors that did not fit.
+    #[must_use]
+    pub fn signals(&self) -> Vec<Signal> {
+        let mut signals = Vec::new();
+        for feature in &self.features {
+            let of = |name: String, value: f64| {
+                Signal::new(name, value).with_label("feature", feature.feature.as_str())
+            };
+            for assessment in &feature.assessments {
+                let evidence = serde_json::to_value(assessment).unwrap_or_default();
+                if let Some(score) = assessment.score {
+                    signals.push(
+                        of(format!("drift.{}", assessment.test), score).with_evidence(evidence.clone()),
+                    );
+                }
+                if let Some(p_value) = assessment.adjusted_p_value.or(assessment.p_value) {
+                    let signal =
+                        of("drift.p_value".to_owned(), p_value).with_label("test", assessment.test.as_str());
+                    signals.push(signal.with_evidence(evidence));
+                }
+            }
+            let grade = match feature.verdict {
+                Verdict::TooFewSamples => None,
+                Verdict::Stable => Some(0.0),
+                Verdict::Warning => Some(1.0),
+                Verdict::Drifted => Some(2.0),
+            };
+            let evidence = serde_json::to_value(feature).unwrap_or_default();
+            signals.extend(grade.map(|grade| of("drift.verdict".to_owned(), grade).with_evidence(evidence)));
+            signals.push(of("drift.missing".to_owned(), feature.missing));
+        }
+        let drifted: Vec<&str> = self.drifted().collect();
+        let count = drifted.len() as f64;
+        let evidence = serde_json::json!({ "drifted": drifted, "rows": self.rows });
+        let share = count / self.features.len().max(1) as f64;
+        for (name, value) in [("drift.drifted_features", count), ("drift.drifted_share", share)] {
+            signals.push(Signal::new(name, value).with_evidence(evidence.clone()));
+        }
+        signals.push(Signal::new("drift.rows", self.rows as f64));
+        signals.push(Signal::new("drift.dropped", self.dropped as f64));
+        signals
+    }
+
     /// By verdict, then by the score of the first test.
-    fn by_severity(&self) -> Vec<&FeatureDrift> {
+    pub(crate) fn by_severity(&self) -> Vec<&FeatureDrift> {
         let score = |feature: &FeatureDrift| feature.assessments.first().and_then(|test| test.score);
         let mut features: Vec<_> = self.features.iter().collect();
         features.sort_by(|a, b| {
@@ -80,10 +145,12 @@ impl FeatureDrift {
     }
 
     /// The cells of its line in the table.
-    fn cells(&self) -> Vec<String> {
+    fn cells(&self, tests: &[&str]) -> Vec<String> {
         let number = |number: Option<f64>| number.map_or("-".to_owned(), |number| format!("{number:.3}"));
         let mut cells = vec![self.feature.clone(), self.verdict.to_string()];
-        cells.extend(self.assessments.iter().map(|assessment| number(assessment.score)));
+        cells.extend(
+            tests.iter().map(|test| number(self.assessment(test).and_then(|assessment| assessment.score))),
+        );
         cells.push(match self.adjusted_p_value {
             Some(p) if p < 0.001 => "<0.001".to_owned(),
             p => number(p),
@@ -103,16 +170,16 @@ impl fmt::Display for DriftReport {
             dropped => writeln!(f, "; {dropped} tensors did not fit)")?,
         }
 
-        let tests = self.features.first().map_or(&[][..], |feature| &feature.assessments);
+        let tests = self.tests();
         let mut heading = vec!["feature".to_owned(), "verdict".to_owned()];
-        heading.extend(tests.iter().map(|assessment| assessment.test.clone()));
+        heading.extend(tests.iter().map(|test| (*test).to_owned()));
         heading.extend(["adjusted p".to_owned(), "missing".to_owned()]);
 
         let features = self.by_severity();
         let alarming = features.iter().take_while(|feature| feature.verdict > Verdict::Stable).count();
         let shown = if f.alternate() { features.len() } else { features.len().min(alarming.max(SHOWN)) };
         let mut lines = vec![heading];
-        lines.extend(features.iter().take(shown).map(|feature| feature.cells()));
+        lines.extend(features.iter().take(shown).map(|feature| feature.cells(&tests)));
         write_table(f, &lines)?;
         match features.len() - shown {
             0 => Ok(()),
@@ -122,7 +189,7 @@ impl fmt::Display for DriftReport {
 }
 
 /// Columns as wide as their widest cell; the first two to the left, numbers to the right.
-fn write_table(f: &mut fmt::Formatter<'_>, lines: &[Vec<String>]) -> fmt::Result {
+pub(crate) fn write_table(f: &mut fmt::Formatter<'_>, lines: &[Vec<String>]) -> fmt::Result {
     let width = |column: usize| {
         lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
     };

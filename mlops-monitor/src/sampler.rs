@@ -20,10 +20,16 @@ impl Sampler {
     pub(crate) fn takes_next(&self) -> bool {
         self.below.is_none_or(|below| split_mix(self.calls.fetch_add(1, Ordering::Relaxed)) < below)
     }
+
+    /// Whether what has this hash is taken: the same wherever the share is the same.
+    #[cfg(feature = "capture")]
+    pub(crate) fn takes(&self, hash: u64) -> bool {
+        self.below.is_none_or(|below| hash < below)
+    }
 }
 
 /// The output function of SplitMix64 (Steele, Lea & Flood, OOPSLA 2014).
-fn split_mix(number: u64) -> u64 {
+pub(crate) fn split_mix(number: u64) -> u64 {
     let mut z = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

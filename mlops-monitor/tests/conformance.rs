@@ -3,9 +3,12 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use mlops_core::conformance::drift::check;
+use mlops_core::conformance::drift::{check, check_categorical};
 use mlops_core::{Assessment, Column, DriftDetector, Result, Verdict};
-use mlops_monitor::{BinnedDetector, FeatureProfile, KsDetector, KsRule, PsiDetector, PsiRule, Rule};
+use mlops_monitor::{
+    BinnedDetector, ChiSquareRule, FeatureProfile, JensenShannonRule, KsDetector, KsRule, MissingRateRule,
+    NewCategoriesRule, PsiDetector, PsiRule, RangeRule, Rule, WassersteinRule,
+};
 
 fn detector<R: Rule>(reference: &[f64], rule: R) -> BinnedDetector<R> {
     BinnedDetector::new(FeatureProfile::new("x", reference).unwrap(), rule).unwrap()
@@ -19,6 +22,54 @@ fn psi_keeps_the_contract() {
 #[test]
 fn ks_keeps_the_contract() {
     check(|reference| -> KsDetector { detector(reference, KsRule::default()) });
+}
+
+#[test]
+fn jensen_shannon_keeps_the_contract() {
+    check(|reference| detector(reference, JensenShannonRule::default()));
+}
+
+#[test]
+fn chi_square_keeps_the_contract_on_deciles() {
+    check(|reference| detector(reference, ChiSquareRule::default()));
+}
+
+#[test]
+fn wasserstein_keeps_the_contract() {
+    check(|reference| detector(reference, WassersteinRule::default()));
+}
+
+#[test]
+fn range_keeps_the_contract() {
+    check(|reference| detector(reference, RangeRule::default()));
+}
+
+fn of_words<R: Rule>(reference: &[&str], rule: R) -> BinnedDetector<R> {
+    let words = reference.iter().map(|word| Some(*word));
+    BinnedDetector::new(FeatureProfile::categorical("x", words).unwrap(), rule).unwrap()
+}
+
+#[test]
+fn detectors_of_categories_keep_the_contract() {
+    check_categorical(|reference| of_words(reference, PsiRule::default()));
+    check_categorical(|reference| of_words(reference, ChiSquareRule::default()));
+    check_categorical(|reference| of_words(reference, JensenShannonRule::default()));
+    check_categorical(|reference| of_words(reference, NewCategoriesRule::default()));
+}
+
+/// It looks at missing values only, so a shift is nothing to it.
+#[test]
+fn missing_values_are_judged_from_enough_samples_on() {
+    let values: Vec<f64> = (0..500).map(f64::from).collect();
+    let missing = detector(&values, MissingRateRule::default());
+    assert_eq!(missing.assess().verdict, Verdict::TooFewSamples);
+    missing.observe(Column::Numeric(&[f64::NAN; 99])).unwrap();
+    assert_eq!((missing.assess().score, missing.assess().verdict), (None, Verdict::TooFewSamples));
+    missing.observe(Column::Numeric(&[f64::NAN])).unwrap();
+    assert_eq!((missing.assess().score, missing.assess().verdict), (Some(1.0), Verdict::Drifted));
+    missing.reset();
+    missing.observe(Column::Numeric(&values)).unwrap();
+    assert_eq!((missing.assess().score, missing.assess().verdict), (Some(0.0), Verdict::Stable));
 }
 
 /// A good detector with one broken promise.

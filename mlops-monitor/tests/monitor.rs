@@ -312,3 +312,29 @@ impl Recorder for Recorded {
         Histogram::noop()
     }
 }
+
+#[test]
+fn categories_are_counted_whatever_holds_them() {
+    let features = Features::new([
+        TensorFeatures::column("city"),
+        TensorFeatures::columns("x", ["age", "code"]).with_categorical(["code"]),
+        TensorFeatures::column("label").categorical().of_output(),
+    ]);
+    let rows = |city: &str, code: f32| {
+        Tensors::new()
+            .with("city", Tensor::from_byte_strings(&[2], ["Oslo", city]).unwrap())
+            .with("x", ndarray::array![[31.0, 7.0], [47.0, code]])
+    };
+    let labels = Tensors::new().with("label", vec![true, false]);
+    let profile = Profile::from_predictions(&rows("Bergen", 9.0), &labels, features.unwrap()).unwrap();
+    let counters = Counters::new(profile);
+    for (city, code) in [("Bergen", 9.0), ("Paris", 8.0), ("", f32::NAN)] {
+        assert_eq!(counters.observe(&rows(city, code)), 2);
+    }
+    counters.observe(&rows("Bergen", 9.0).with("city", vec![1_i32, 2]));
+    let counts = counters.snapshot();
+    let of = |feature: usize| (counts.features[feature].bins.clone(), counts.features[feature].missing);
+    assert_eq!(of(0), (vec![1, 3, 0, 1], 1));
+    assert_eq!(of(2), (vec![4, 2, 0, 1], 1));
+    assert_eq!(counts.dropped, 1);
+}

@@ -1,20 +1,26 @@
 //! Drift by the Kolmogorov-Smirnov test.
 
-use mlops_core::stats::{StatsError, ks_from_counts, ks_p_value_asymptotic};
-use mlops_core::{Assessment, Result, Verdict};
+use mlops_core::Assessment;
+use mlops_core::stats::{
+    BinnedKs, KsOptions, KsTest, StatsError, ks_2samp, ks_from_counts, ks_p_value_asymptotic,
+};
 
-use super::{Rule, check_alpha, check_score};
-use crate::{FeatureCounts, FeatureProfile};
+use super::thresholds::{rule_of_thresholds, thresholds};
+use super::{Rule, fits};
+use crate::{FeatureCounts, FeatureKind, FeatureProfile};
 
 /// When the two-sample Kolmogorov-Smirnov test means drift.
 ///
-/// The statistic is the largest difference of the two distribution functions at the edges of the fine bins
+/// While the values of both sides are few enough to be kept ([`FeatureProfile::sample`],
+/// [`FeatureCounts::raw`]), it is the test of the values, with its exact p-value ([`ks_2samp`]).
+///
+/// Else the statistic is the largest difference of the two distribution functions at the edges of the fine bins
 /// ([`FeatureProfile::edges`]), the p-value its asymptotic one ([`ks_p_value_asymptotic`]); missing values are
 /// left out.
 /// * For a feature with at most 200 distinct reference values, and live values among them, the statistic is
 ///   that of the raw samples. The p-value is conservative, as always under ties.
 /// * Else it is a lower bound, at most [`FeatureProfile::resolution`] below: about 0.005 without ties. So the
-///   p-value is too large rather than too small.
+///   p-value is an upper bound, and the [`bounds`](mlops_core::Assessment::bounds) say where the statistic lies.
 ///
 /// Drift needs **both** a difference that chance does not explain, `p <= alpha`, and one that is large,
 /// [`effect`](KsRule::effect); a window of a million values makes any difference significant. Significant and
@@ -32,79 +38,57 @@ pub struct KsRule {
     pub min_samples: u64,
 }
 
-impl Default for KsRule {
-    fn default() -> Self {
-        Self { alpha: 0.01, effect: 0.1, min_samples: 100 }
-    }
-}
-
-impl KsRule {
-    /// Sets how often chance alone may look like a change.
-    #[must_use]
-    pub fn with_alpha(mut self, alpha: f64) -> Self {
-        self.alpha = alpha;
-        self
-    }
-
-    /// Sets the least statistic that is drift and no mere warning.
-    #[must_use]
-    pub fn with_effect(mut self, effect: f64) -> Self {
-        self.effect = effect;
-        self
-    }
-
-    /// Sets the least number of values on each side.
-    #[must_use]
-    pub fn with_min_samples(mut self, min_samples: u64) -> Self {
-        self.min_samples = min_samples;
-        self
-    }
-
-    /// What to make of a statistic and its p-value, adjusted or not.
-    pub(crate) fn verdict(&self, statistic: f64, p_value: f64) -> Verdict {
-        match (p_value <= self.alpha, statistic >= self.effect) {
-            (true, true) => Verdict::Drifted,
-            (true, false) => Verdict::Warning,
-            (false, _) => Verdict::Stable,
-        }
-    }
-}
+thresholds!(KsRule: alpha 0.01, effect 0.1, least 100);
 
 impl Rule for KsRule {
     fn test(&self) -> &str {
         "ks"
     }
 
-    fn check(&self) -> Result<()> {
-        check_score("the effect", self.effect)?;
-        check_alpha(self.alpha)
+    rule_of_thresholds!();
+
+    fn applies_to(&self, kind: FeatureKind) -> bool {
+        kind == FeatureKind::Numeric
     }
 
     fn assess(&self, feature: &FeatureProfile, counts: &FeatureCounts) -> Assessment {
         let (n, m) = (feature.counts().present(), counts.present());
-        let enough = n.min(m) >= self.min_samples && !feature.edges().is_empty();
-        let Some((statistic, p_value)) = enough.then(|| measure(feature, counts, n, m).ok()).flatten() else {
+        let enough = n.min(m) >= self.min_samples && !feature.edges().is_empty() && fits(feature, counts);
+        if !enough {
             return Assessment::too_few_samples(self.test(), n, m);
-        };
-        let verdict = self.verdict(statistic, p_value);
-        Assessment::new(self.test(), statistic, verdict, n, m).with_p_value(p_value)
+        }
+        if let Some(exact) = feature.sample().zip(counts.raw()).and_then(|(x, y)| exact(x, y)) {
+            return self.assessment(exact.statistic, exact.p_value, n, m);
+        }
+        match measure(feature, counts, n, m) {
+            Ok((ks, p_value)) => {
+                let statistic = ks.statistic.min(1.0);
+                self.assessment(statistic, p_value, n, m).with_bounds(statistic, ks.upper_bound.min(1.0))
+            }
+            Err(_) => Assessment::too_few_samples(self.test(), n, m),
+        }
     }
 }
 
-/// The statistic and its p-value for samples of `n` and `m`.
+/// The test of the values themselves.
+fn exact(reference: &[f64], current: &[f64]) -> Option<KsTest> {
+    ks_2samp(reference, current, KsOptions::default()).ok()
+}
+
+/// The bounds of the statistic, and the p-value of the lower one, for samples of `n` and `m`.
 fn measure(
     feature: &FeatureProfile,
     counts: &FeatureCounts,
     n: u64,
     m: u64,
-) -> Result<(f64, f64), StatsError> {
-    let statistic = ks_from_counts(&feature.counts().bins, &counts.bins)?.statistic.min(1.0);
-    Ok((statistic, ks_p_value_asymptotic(statistic, n, m)?))
+) -> Result<(BinnedKs, f64), StatsError> {
+    let ks = ks_from_counts(&feature.counts().bins, &counts.bins)?;
+    Ok((ks, ks_p_value_asymptotic(ks.statistic.min(1.0), n, m)?))
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
-    use mlops_core::{Column, DriftDetector};
+    use mlops_core::{Column, DriftDetector, Verdict};
 
     use super::*;
     use crate::KsDetector;

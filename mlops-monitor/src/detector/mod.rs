@@ -1,17 +1,38 @@
 //! Tests of live counts against a reference.
+//!
+#![doc = include_str!("FALSE_ALARMS.md")]
 
+mod chi_square;
+mod evidence;
+mod jensen_shannon;
 mod ks;
+mod metric_watch;
+mod missing;
+mod multivariate;
+mod new_categories;
 mod psi;
+mod range;
+mod thresholds;
+mod wasserstein;
 
 use std::fmt;
+use std::sync::Arc;
 
-use mlops_core::{Assessment, Column, DriftDetector, Error, Result};
+use mlops_core::{Assessment, Column, DriftDetector, Error, Result, Verdict};
 
-use crate::counters::{Cells, count};
-use crate::{FeatureCounts, FeatureProfile};
+use crate::counters::Live;
+use crate::{CounterOptions, FeatureCounts, FeatureKind, FeatureProfile};
 
+pub use chi_square::ChiSquareRule;
+pub use jensen_shannon::JensenShannonRule;
 pub use ks::KsRule;
+pub use metric_watch::{MetricState, MetricWatch};
+pub use missing::MissingRateRule;
+pub use multivariate::{MultivariateDetector, MultivariateOptions};
+pub use new_categories::NewCategoriesRule;
 pub use psi::PsiRule;
+pub use range::RangeRule;
+pub use wasserstein::WassersteinRule;
 
 /// The population stability index as a [`DriftDetector`].
 pub type PsiDetector = BinnedDetector<PsiRule>;
@@ -29,6 +50,28 @@ pub trait Rule: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`Error::InvalidInput`] that names the impossible one.
     fn check(&self) -> Result<()>;
+
+    /// How often chance alone may look like a change, in (0, 1).
+    fn alpha(&self) -> f64;
+
+    /// The rule with another [`alpha`](Self::alpha).
+    fn with_alpha(&self, alpha: f64) -> Arc<dyn Rule>;
+
+    /// The rule with another least number of samples.
+    fn with_min_samples(&self, min_samples: u64) -> Arc<dyn Rule>;
+
+    /// Whether it can judge features of this kind. It can, unless it says otherwise.
+    fn applies_to(&self, kind: FeatureKind) -> bool {
+        let _ = kind;
+        true
+    }
+
+    /// The verdict for a p-value that takes other features into account. Without a word of its own a rule keeps its
+    /// verdict; then [`Rules`](crate::Rules) divide its alpha by the number of features.
+    fn verdict(&self, assessment: &Assessment, adjusted_p_value: f64) -> Verdict {
+        let _ = adjusted_p_value;
+        assessment.verdict
+    }
 
     /// What `counts` say, which were counted in the bins of `feature`. Counts that were not say
     /// [`TooFewSamples`](mlops_core::Verdict::TooFewSamples).
@@ -55,7 +98,7 @@ pub trait Rule: fmt::Debug + Send + Sync + 'static {
 #[derive(Debug)]
 pub struct BinnedDetector<R> {
     feature: FeatureProfile,
-    cells: Cells,
+    live: Live,
     rule: R,
 }
 
@@ -66,7 +109,8 @@ impl<R: Rule> BinnedDetector<R> {
     /// [`Error::InvalidInput`] when the thresholds of the rule are impossible.
     pub fn new(feature: FeatureProfile, rule: R) -> Result<Self> {
         rule.check()?;
-        Ok(Self { cells: Cells::new(feature.grid()), feature, rule })
+        let CounterOptions { shards, raw, .. } = CounterOptions::default();
+        Ok(Self { live: Live::new(std::slice::from_ref(&feature), shards, raw), feature, rule })
     }
 
     /// The reference.
@@ -81,23 +125,46 @@ impl<R: Rule> DriftDetector for BinnedDetector<R> {
     }
 
     fn observe(&self, column: Column<'_>) -> Result<()> {
-        let Column::Numeric(values) = column else {
-            return Err(Error::invalid_input(format!(
-                "feature `{}` is numeric; its `{}` detector takes no other column",
-                self.feature.name(),
-                self.test()
-            )));
-        };
-        count(values.iter().map(|value| (&self.cells, self.feature.grid(), *value)));
+        let feature = std::slice::from_ref(&self.feature);
+        match (column, self.feature.kind()) {
+            (Column::Numeric(values), _) => {
+                self.live.count(feature, values.len()).columns(0..1).count(values, |value| value);
+            }
+            (Column::Categorical(words), FeatureKind::Categorical) => {
+                self.live.count(feature, words.len()).columns(0..1).count_texts(words);
+            }
+            _ => {
+                return Err(Error::invalid_input(format!(
+                    "feature `{}` is numeric; its `{}` detector takes no other column",
+                    self.feature.name(),
+                    self.test()
+                )));
+            }
+        }
         Ok(())
     }
 
     fn assess(&self) -> Assessment {
-        self.rule.assess(&self.feature, &self.cells.snapshot())
+        let counts = self.live.snapshot().features.pop().unwrap_or_default();
+        self.rule.assess(&self.feature, &counts)
     }
 
     fn reset(&self) {
-        self.cells.take();
+        self.live.rotate();
+    }
+}
+
+/// Whether the counts have the bins of the feature.
+fn fits(feature: &FeatureProfile, counts: &FeatureCounts) -> bool {
+    feature.binning().bins() == counts.bins.len()
+}
+
+/// Drift is large and no chance; what is no chance, but small, is a warning.
+fn verdict_of(score: f64, effect: f64, p_value: f64, alpha: f64) -> Verdict {
+    match (p_value <= alpha, score >= effect) {
+        (true, true) => Verdict::Drifted,
+        (true, false) => Verdict::Warning,
+        (false, _) => Verdict::Stable,
     }
 }
 

@@ -1,17 +1,20 @@
 //! Drift by the population stability index.
 
+use std::sync::Arc;
+
 use mlops_core::stats::{StatsError, psi_from_counts, psi_threshold_chi2};
 use mlops_core::{Assessment, Result, Verdict};
 
-use super::{Rule, check_alpha, check_score};
-use crate::{FeatureCounts, FeatureProfile};
+use super::evidence::Pooled;
+use super::{Rule, check_alpha, check_score, fits};
+use crate::{FeatureCounts, FeatureKind, FeatureProfile};
 
 /// Least share of a bin, as in [`mlops_core::stats::PsiOptions`].
 const FLOOR: f64 = 1e-4;
 
 /// When the population stability index means drift.
 ///
-/// The bins are the deciles of the reference ([`FeatureProfile::deciles`]). If either side has missing
+/// The bins are the deciles of the reference ([`FeatureProfile::deciles`]), or its categories. If either side has missing
 /// values, they are one more bin, so a feature that stops arriving has drifted; and for the same reason they
 /// count as samples here. Without any on both sides there is no such bin.
 ///
@@ -76,18 +79,38 @@ impl PsiRule {
 
     /// The index, and what chance alone exceeds with probability `alpha`.
     fn measure(&self, feature: &FeatureProfile, counts: &FeatureCounts) -> Result<(f64, f64), StatsError> {
-        let mut reference = feature.grid().coarse_counts(&feature.counts().bins);
-        let mut current = feature.grid().coarse_counts(&counts.bins);
+        let mut reference = feature.binning().coarse_counts(&feature.counts().bins);
+        let mut current = feature.binning().coarse_counts(&counts.bins);
         if feature.counts().missing > 0 || counts.missing > 0 {
             reference.push(feature.counts().missing);
             current.push(counts.missing);
         }
+        if feature.kind() == FeatureKind::Categorical {
+            (reference, current) = without_empty(reference, current);
+        }
         let index = psi_from_counts(&reference, &current, FLOOR)?;
         let (n, m) = (feature.counts().total(), counts.total());
+        if feature.kind() == FeatureKind::Categorical {
+            // The law of many rare categories is another: they are pooled before chance is asked.
+            let pooled = Pooled::of_feature(feature, &reference, &current);
+            let bins = pooled.reference.len();
+            if bins < 2 {
+                return Ok((index, f64::INFINITY));
+            }
+            let chance = psi_threshold_chi2(bins, n, m, 1.0 - self.alpha)?;
+            let excess = index / pearson(&pooled.reference, &pooled.current, n, m);
+            return Ok((index, chance * excess.max(1.0)));
+        }
         let chance = psi_threshold_chi2(reference.len(), n, m, 1.0 - self.alpha)?;
         let excess = index / pearson(&reference, &current, n, m);
         Ok((index, if excess > 1.0 { chance * excess } else { chance }))
     }
+}
+
+/// Without the bins that are empty on both sides, but two at least: those are no degrees of freedom.
+fn without_empty(reference: Vec<u64>, current: Vec<u64>) -> (Vec<u64>, Vec<u64>) {
+    let bins = reference.into_iter().zip(current).enumerate();
+    bins.filter(|(bin, (r, c))| *bin < 2 || r + c > 0).map(|(_, counts)| counts).unzip()
 }
 
 /// Pearson's statistic of homogeneity of two histograms, times `1/N + 1/M`: `Σ (r - c)² / p` over the
@@ -109,11 +132,23 @@ impl Rule for PsiRule {
         check_alpha(self.alpha)
     }
 
+    fn with_alpha(&self, alpha: f64) -> Arc<dyn Rule> {
+        Arc::new((*self).with_alpha(alpha))
+    }
+
+    fn with_min_samples(&self, min_samples: u64) -> Arc<dyn Rule> {
+        Arc::new((*self).with_min_samples(min_samples))
+    }
+
+    fn alpha(&self) -> f64 {
+        self.alpha
+    }
+
     fn assess(&self, feature: &FeatureProfile, counts: &FeatureCounts) -> Assessment {
         let (reference, current) = (feature.counts(), counts);
         let (n, m) = (reference.present(), current.present());
         let enough = reference.total().min(current.total()) >= self.min_samples;
-        let fits = feature.grid().bins() == counts.bins.len();
+        let fits = fits(feature, counts);
         let Some((index, chance)) = (enough && fits).then(|| self.measure(feature, counts).ok()).flatten()
         else {
             return Assessment::too_few_samples(self.test(), n, m);
@@ -125,11 +160,12 @@ impl Rule for PsiRule {
         } else {
             Verdict::Stable
         };
-        Assessment::new(self.test(), index, verdict, n, m).with_threshold(self.drifted.max(chance))
+        Assessment::new(self.test(), index, verdict, n, m)
+            .with_threshold(self.drifted.max(chance).min(f64::MAX))
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use mlops_core::{Column, DriftDetector};
 
@@ -172,6 +208,23 @@ mod tests {
         detector.observe(Column::Numeric(&[f64::NAN; 400])).unwrap();
         let after = detector.assess();
         assert_eq!((after.current_size, after.verdict), (1000, Verdict::Drifted));
+    }
+
+    #[test]
+    fn new_categories_are_drift_and_the_same_ones_are_not() {
+        let words = |words: &[&'static str]| words.iter().copied().cycle().take(600).collect::<Vec<_>>();
+        let assess = |reference: &[&'static str], current: &[&'static str]| {
+            let reference = words(reference).into_iter().map(Some);
+            let feature = FeatureProfile::categorical("x", reference).unwrap();
+            let detector = PsiDetector::new(feature, PsiRule::default()).unwrap();
+            detector.observe(Column::Categorical(&words(current))).unwrap();
+            detector.assess()
+        };
+        assert_eq!(assess(&["a", "b", "c"], &["b", "c", "a"]).verdict, Verdict::Stable);
+        assert_eq!(assess(&["a"], &["a"]).verdict, Verdict::Stable);
+        assert_eq!(assess(&["a"], &["b"]).verdict, Verdict::Drifted);
+        assert_eq!(assess(&["a", "b", "c"], &["a", "b", "d"]).verdict, Verdict::Drifted);
+        assert_eq!(assess(&["a", "b", "c"], &["a", "b", ""]).verdict, Verdict::Drifted);
     }
 
     #[test]

@@ -3,12 +3,15 @@
 use mlops_core::{Digest, Error, Result};
 use serde::{Deserialize, Serialize};
 
+use super::binning::Binning;
+use super::categories::{Categories, Named};
+use super::feature::NumericParts;
 use super::grid::Grid;
 use super::{FeatureProfile, Profile, Summary};
-use crate::{FeatureCounts, Features, TensorFeatures};
+use crate::{FeatureCounts, Features, Source, TensorFeatures};
 
 const FORMAT: &str = "mlops-profile";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 #[derive(Deserialize)]
 struct Header {
@@ -25,25 +28,54 @@ struct Document {
 
 #[derive(Serialize, Deserialize)]
 struct TensorDocument {
+    source: Source,
     tensor: String,
+    /// The features whose numbers stand for categories.
+    categorical: Vec<String>,
     features: Vec<FeatureDocument>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct FeatureDocument {
     name: String,
-    edges: Vec<f64>,
-    /// Positions of the deciles among the edges.
-    deciles: Vec<u8>,
     bins: Vec<u64>,
     missing: u64,
-    summary: Option<Summary>,
+    of: KindDocument,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum KindDocument {
+    Numeric {
+        edges: Vec<f64>,
+        /// Positions of the deciles among the edges.
+        deciles: Vec<u8>,
+        summary: Option<Summary>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sample: Option<Vec<f64>>,
+        rank_error: f64,
+    },
+    Words(CategoriesDocument),
+    /// Numbers that stand for categories.
+    Numbers(CategoriesDocument),
+}
+
+#[derive(Serialize, Deserialize)]
+struct CategoriesDocument {
+    named: Vec<String>,
+    /// Hashes of the other ones: the upper half of XXH3-64, of the word or of the eight bytes of the number,
+    /// the least significant first.
+    known: Vec<u32>,
+    /// Whether these are all.
+    complete: bool,
 }
 
 pub(super) fn write(features: &Features, profiles: &[FeatureProfile]) -> Result<Vec<u8>> {
     let mut profiles = profiles.iter();
     let tensors = features.tensors().iter().map(|tensor| TensorDocument {
+        source: tensor.source(),
         tensor: tensor.tensor().to_owned(),
+        categorical: tensor.names().filter(|name| tensor.is_categorical(name)).map(str::to_owned).collect(),
         features: profiles.by_ref().take(tensor.names().len()).map(FeatureDocument::from).collect(),
     });
     let document = Document { format: FORMAT.to_owned(), version: VERSION, tensors: tensors.collect() };
@@ -69,12 +101,17 @@ pub(super) fn read(bytes: &[u8]) -> Result<Profile> {
     let document: Document = serde_json::from_slice(bytes).map_err(broken)?;
 
     let (mut tensors, mut profiles) = (Vec::new(), Vec::new());
-    for TensorDocument { tensor, features } in document.tensors {
+    for TensorDocument { source, tensor, categorical, features } in document.tensors {
         let first = profiles.len();
         for feature in features {
             profiles.push(feature.into_profile().map_err(Error::integrity)?);
         }
-        tensors.push(TensorFeatures::columns(tensor, profiles[first..].iter().map(FeatureProfile::name)));
+        let names = profiles[first..].iter().map(FeatureProfile::name);
+        let features = TensorFeatures::columns(tensor, names).with_categorical(categorical);
+        tensors.push(match source {
+            Source::Input => features,
+            Source::Output => features.of_output(),
+        });
     }
     let features = Features::new(tensors)
         .map_err(|error| Error::integrity("the profile has impossible features").with_source(error))?;
@@ -83,37 +120,76 @@ pub(super) fn read(bytes: &[u8]) -> Result<Profile> {
 
 impl From<&FeatureProfile> for FeatureDocument {
     fn from(profile: &FeatureProfile) -> Self {
-        Self {
-            name: profile.name().to_owned(),
-            edges: profile.edges().to_vec(),
-            deciles: profile.grid().coarse().to_vec(),
-            bins: profile.counts().bins.clone(),
-            missing: profile.counts().missing,
-            summary: profile.summary(),
-        }
+        let of = match profile.binning() {
+            Binning::Numeric(grid) => KindDocument::Numeric {
+                edges: grid.edges().to_vec(),
+                deciles: grid.coarse().to_vec(),
+                summary: profile.summary(),
+                sample: profile.sample().map(<[f64]>::to_vec),
+                rank_error: profile.rank_error(),
+            },
+            Binning::Categorical(categories) => {
+                let document = CategoriesDocument {
+                    named: categories.named().texts().to_vec(),
+                    known: categories.known().to_vec(),
+                    complete: categories.is_complete(),
+                };
+                match categories.named() {
+                    Named::Words(_) => KindDocument::Words(document),
+                    Named::Numbers(..) => KindDocument::Numbers(document),
+                }
+            }
+        };
+        let FeatureCounts { bins, missing, .. } = profile.counts().clone();
+        Self { name: profile.name().to_owned(), bins, missing, of }
     }
 }
 
 impl FeatureDocument {
     fn into_profile(self) -> Result<FeatureProfile, String> {
-        let grid = Grid::new(&self.edges, self.deciles)
-            .ok_or_else(|| format!("feature `{}` has impossible bins", self.name))?;
-        let counts = FeatureCounts { bins: self.bins, missing: self.missing };
-        FeatureProfile::from_parts(self.name, grid, counts, self.summary)
+        let Self { name, bins, missing, of } = self;
+        let counts = FeatureCounts::new(bins, missing);
+        let (named, known, complete) = match of {
+            KindDocument::Numeric { edges, deciles, summary, sample, rank_error } => {
+                let grid = Grid::new(&edges, deciles)
+                    .ok_or_else(|| format!("feature `{name}` has impossible bins"))?;
+                return FeatureProfile::from_numeric(
+                    name,
+                    NumericParts { grid, counts, summary, sample, rank_error },
+                );
+            }
+            KindDocument::Words(it) => (Named::Words(it.named), it.known, it.complete),
+            KindDocument::Numbers(it) => {
+                let named = Named::numbers_from(it.named)
+                    .ok_or_else(|| format!("feature `{name}` has categories that are no numbers"))?;
+                (named, it.known, it.complete)
+            }
+        };
+        let categories =
+            Categories::new(named, known, complete).map_err(|fault| format!("feature `{name}` {fault}"))?;
+        FeatureProfile::from_categories(name, categories, counts)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use mlops_core::{Tensor, Tensors};
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
     use super::*;
 
     fn profile() -> Profile {
-        let features = Features::new([TensorFeatures::columns("x", ["a", "b"])]).unwrap();
-        let values = ndarray::array![[1.0, 5.0], [2.0, f64::NAN], [3.0, 0.1]];
-        Profile::from_array(values.view(), features).unwrap()
+        let features = Features::new([
+            TensorFeatures::columns("x", ["a", "b"]),
+            TensorFeatures::column("city"),
+            TensorFeatures::column("label").categorical().of_output(),
+        ]);
+        let x = ndarray::array![[1.0, 5.0], [2.0, f64::NAN], [3.0, 0.1]];
+        let city = Tensor::from_byte_strings(&[3], ["Oslo", "", "Bergen"]).unwrap();
+        let inputs = Tensors::new().with("x", x).with("city", city);
+        let outputs = Tensors::new().with("label", vec![3_i32, 4, 3]);
+        Profile::from_predictions(&inputs, &outputs, features.unwrap()).unwrap()
     }
 
     /// The document with one thing replaced.
@@ -125,32 +201,57 @@ mod tests {
 
     #[test]
     fn every_broken_invariant_is_found() {
-        let feature = "/tensors/0/features/0";
+        let [a, city, label] = ["/tensors/0/features/0", "/tensors/1/features/0", "/tensors/2/features/0"];
         for (pointer, value) in [
             ("/format", json!("something else")),
             ("/tensors", json!([])),
+            ("/tensors/0/source", json!("elsewhere")),
             ("/tensors/0/tensor", json!("")),
             ("/tensors/0/features", json!([])),
-            (&format!("{feature}/name"), json!("b")),
-            (&format!("{feature}/edges/0"), json!(99.0)),
-            (&format!("{feature}/edges/0"), Value::Null),
-            (&format!("{feature}/edges"), json!([])),
-            (&format!("{feature}/deciles"), json!([])),
-            (&format!("{feature}/deciles/0"), json!(200)),
-            (&format!("{feature}/bins"), json!([3])),
-            (&format!("{feature}/bins/0"), json!(-1)),
-            (&format!("{feature}/bins/0"), json!(1)),
-            (&format!("{feature}/bins/0"), json!(u64::MAX)),
-            (&format!("{feature}/missing"), json!(1)),
-            (&format!("{feature}/summary"), Value::Null),
-            (&format!("{feature}/summary/min"), json!(4.0)),
-            (&format!("{feature}/summary/std"), json!(-1.0)),
+            ("/tensors/0/categorical", json!(["c"])),
+            (&format!("{a}/name"), json!("b")),
+            (&format!("{a}/bins"), json!([3])),
+            (&format!("{a}/bins/0"), json!(-1)),
+            (&format!("{a}/bins/0"), json!(1)),
+            (&format!("{a}/bins/0"), json!(u64::MAX)),
+            (&format!("{a}/missing"), json!(1)),
+            (&format!("{a}/of"), json!("numeric")),
+            (&format!("{a}/of/numeric/edges/0"), json!(99.0)),
+            (&format!("{a}/of/numeric/edges/0"), Value::Null),
+            (&format!("{a}/of/numeric/edges"), json!([])),
+            (&format!("{a}/of/numeric/deciles"), json!([])),
+            (&format!("{a}/of/numeric/deciles/0"), json!(200)),
+            (&format!("{a}/of/numeric/summary"), Value::Null),
+            (&format!("{a}/of/numeric/summary/min"), json!(4.0)),
+            (&format!("{a}/of/numeric/summary/std"), json!(-1.0)),
+            (&format!("{a}/of/numeric/sample"), json!([])),
+            (&format!("{a}/of/numeric/sample/0"), json!(2.5)),
+            (&format!("{a}/of/numeric/sample/2"), json!(1e300)),
+            (&format!("{a}/of/numeric/rank_error"), json!(-0.1)),
+            (&format!("{a}/of/numeric/rank_error"), json!(1.0)),
+            (&format!("{city}/bins"), json!([1, 1, 0, 1])),
+            (&format!("{city}/bins"), json!([1, 2, 0, 0])),
+            (&format!("{city}/bins"), json!([2, 0, 0, 0])),
+            (&format!("{city}/bins"), json!([1, 0, 1, 0])),
+            (&format!("{city}/bins/2"), json!(1)),
+            (&format!("{city}/bins/3"), json!(1)),
+            (&format!("{city}/of/words/named"), json!(["a"])),
+            (&format!("{city}/of/words/named"), json!(["a", "a"])),
+            (&format!("{city}/of/words/named"), json!(["", "a"])),
+            (&format!("{city}/of/words/known"), json!([7])),
+            (&format!("{city}/of/words/known"), json!([7, 7])),
+            (&format!("{city}/of/words/known"), json!([-1])),
+            (&format!("{city}/of/words/complete"), json!(false)),
+            (&format!("{label}/of/numbers/named/0"), json!("three")),
+            (&format!("{label}/of/numbers/named/0"), json!("3.0")),
+            (&format!("{label}/of/numbers/named/0"), json!("-0")),
+            (&format!("{label}/of/numbers/named/0"), json!("NaN")),
         ] {
             let error = Profile::from_bytes(&with(pointer, value)).expect_err(pointer);
             assert_eq!(error.label(), "integrity", "{pointer}: {error}");
         }
-        let error = Profile::from_bytes(&with("/version", json!(2))).unwrap_err();
-        assert_eq!(error.to_string(), "unsupported: profile format 2; this release reads format 1");
+        let error = Profile::from_bytes(&with("/version", json!(3))).unwrap_err();
+        assert_eq!(error.to_string(), "unsupported: profile format 3; this release reads format 2");
     }
 
     proptest! {
@@ -180,6 +281,29 @@ mod tests {
             let loaded = Profile::from_bytes(&profile.to_bytes().unwrap()).unwrap();
             prop_assert_eq!(loaded.digest(), profile.digest());
             prop_assert_eq!(loaded, profile);
+        }
+
+        #[test]
+        fn stored_categories_come_back(
+            words in prop::collection::vec("[a-c0-9é]{0,2}", 1..900),
+            numbers in prop::collection::vec(any::<f64>(), 900),
+        ) {
+            let features = Features::new([
+                TensorFeatures::column("word"),
+                TensorFeatures::column("code").categorical(),
+            ]).unwrap();
+            let inputs = Tensors::new()
+                .with("word", Tensor::from_byte_strings(&[words.len()], &words).unwrap())
+                .with("code", numbers[..words.len()].to_vec());
+            let profile = Profile::from_tensors(&inputs, features).unwrap();
+            let loaded = Profile::from_bytes(&profile.to_bytes().unwrap()).unwrap();
+            prop_assert_eq!(&loaded, &profile);
+            for (feature, again) in profile.feature_profiles().iter().zip(loaded.feature_profiles()) {
+                for (word, number) in words.iter().zip(&numbers) {
+                    prop_assert_eq!(feature.bin_of_word(word), again.bin_of_word(word));
+                    prop_assert_eq!(feature.bin_of_number(*number), again.bin_of_number(*number));
+                }
+            }
         }
     }
 }

@@ -1,24 +1,37 @@
 //! The reference: what each feature looked like when the model was trained.
 
+mod binning;
+mod builder;
+mod categories;
 mod document;
 mod feature;
 mod grid;
+mod options;
+mod runs;
+mod sketch;
 mod summary;
+mod tallies;
+mod tally;
 
 use mlops_core::{Digest, Error, Result, Tensors};
 use ndarray::ArrayView2;
+use rayon::prelude::*;
 
-use crate::{Counts, Features};
+use crate::{Counts, Features, Table, TableColumn};
 
-pub use feature::FeatureProfile;
-pub(crate) use grid::Grid;
+pub(crate) use binning::Binning;
+pub use builder::ProfileBuilder;
+pub use feature::{FeatureKind, FeatureProfile};
+pub use options::ProfileOptions;
 pub use summary::Summary;
 
-/// The reference distribution of every feature, and where in the inputs of the model the features are.
+/// The reference distribution of every feature, and where in the inputs and outputs of the model the features
+/// are.
 ///
 /// Built once, from training or validation data, stored as an artifact of the model version
-/// ([`to_bytes`](Profile::to_bytes)), and loaded where the model is served. It holds counts, no rows of data;
-/// about 5 KB of JSON per feature.
+/// ([`to_bytes`](Profile::to_bytes), [`ARTIFACT`](Profile::ARTIFACT)), and loaded where the model is served. It
+/// holds counts and no rows of data, but the values of a numeric feature that has few
+/// ([`ProfileOptions::sample`]): about 5 KB of JSON per numeric feature, 25 KB with a sample of 1,000.
 ///
 /// ```
 /// use mlops_monitor::{Features, Profile, TensorFeatures};
@@ -43,6 +56,9 @@ pub struct Profile {
 }
 
 impl Profile {
+    /// The name that the artifact of a model version goes by.
+    pub const ARTIFACT: &str = "drift-profile.json";
+
     /// The distribution of each column of `rows × features` values; NaN is a missing value.
     ///
     /// # Errors
@@ -56,9 +72,10 @@ impl Profile {
                 features.len()
             )));
         }
-        let copied =
-            array.columns().into_iter().map(|column| column.iter().map(|value| (*value).into()).collect());
-        Self::from_columns(features, copied.collect())
+        let columns = array.columns().into_iter();
+        let columns = columns.map(|column| column.iter().map(|value| (*value).into()).collect());
+        let columns: Vec<_> = columns.map(TableColumn::floats).collect();
+        Self::from_columns(features, &columns, &ProfileOptions::default())
     }
 
     /// The distribution of each feature in the inputs of a model: one call with all the rows.
@@ -67,13 +84,67 @@ impl Profile {
     /// [`Error::InvalidInput`] when there is no row, a tensor is missing or does not fit (see
     /// [`TensorFeatures`](crate::TensorFeatures)), or tensors differ in their number of rows.
     pub fn from_tensors(inputs: &Tensors, features: Features) -> Result<Self> {
-        let columns = features.columns(inputs)?;
-        Self::from_columns(features, columns)
+        Self::from_predictions(inputs, &Tensors::new(), features)
     }
 
-    fn from_columns(features: Features, columns: Vec<Vec<f64>>) -> Result<Self> {
-        let profiles = features.names().zip(columns).map(|(name, values)| FeatureProfile::new(name, &values));
-        let profiles = profiles.collect::<Result<Vec<_>>>()?;
+    /// The distribution of each feature in the inputs of a model and in what it answered: one call with all the
+    /// rows.
+    ///
+    /// ```
+    /// use mlops_core::{Tensor, Tensors};
+    /// use mlops_monitor::{Features, Profile, TensorFeatures};
+    ///
+    /// let features = Features::new([
+    ///     TensorFeatures::column("city"),
+    ///     TensorFeatures::column("label").categorical().of_output(),
+    /// ])?;
+    /// let inputs = Tensors::new().with("city", Tensor::from_byte_strings(&[3], ["Oslo", "Bergen", "Oslo"])?);
+    /// let outputs = Tensors::new().with("label", vec![7_i64, 3, 7]);
+    /// let profile = Profile::from_predictions(&inputs, &outputs, features)?;
+    /// assert_eq!(profile.feature("label").map(|label| label.categories().join(" ")), Some("7 3".to_owned()));
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`from_tensors`](Self::from_tensors).
+    pub fn from_predictions(inputs: &Tensors, outputs: &Tensors, features: Features) -> Result<Self> {
+        let columns = features.columns(inputs, outputs)?;
+        Self::from_columns(features, &columns, &ProfileOptions::default())
+    }
+
+    /// The distribution of each feature in the column of its name. Other columns are none of its business.
+    ///
+    /// ```
+    /// use mlops_monitor::{Features, Profile, Table, TableColumn, TensorFeatures};
+    ///
+    /// let table = Table::new([
+    ///     ("age", TableColumn::integers([Some(31), None, Some(47)])),
+    ///     ("city", TableColumn::words([Some("Oslo"), Some("Bergen"), None])),
+    ///     ("id", TableColumn::integers([Some(1), Some(2), Some(3)])),
+    /// ])?;
+    /// let features = Features::new([TensorFeatures::column("city"), TensorFeatures::column("age")])?;
+    /// let profile = Profile::from_table(&table, features)?;
+    /// assert_eq!(profile.feature("age").map(|age| age.counts().missing), Some(1));
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] when there is no row, or no column of a feature's name.
+    pub fn from_table(table: &Table, features: Features) -> Result<Self> {
+        let columns = features.columns_of(table)?.into_iter().cloned().collect::<Vec<_>>();
+        Self::from_columns(features, &columns, &ProfileOptions::default())
+    }
+
+    fn from_columns(features: Features, columns: &[TableColumn], options: &ProfileOptions) -> Result<Self> {
+        options.check()?;
+        let named: Vec<_> = features.names().zip(features.categorical()).zip(columns).collect();
+        let profiles: Result<Vec<_>> = named
+            .into_par_iter()
+            .map(|((name, categorical), column)| {
+                FeatureProfile::of_column(name, column, categorical, options)
+            })
+            .collect();
+        let profiles = profiles?;
         Self::from_parts(features, profiles).map_err(Error::invalid_input)
     }
 
@@ -143,7 +214,7 @@ impl Profile {
     pub(crate) fn check(&self, counts: &Counts) -> Result<()> {
         let fits = self.digest == counts.profile
             && self.profiles.len() == counts.features.len()
-            && self.profiles.iter().zip(&counts.features).all(|(p, c)| p.grid().bins() == c.bins.len());
+            && self.profiles.iter().zip(&counts.features).all(|(p, c)| p.binning().bins() == c.bins.len());
         if fits {
             return Ok(());
         }
