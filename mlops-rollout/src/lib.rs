@@ -5,10 +5,15 @@
 //! |---|---|
 //! | [`Gates`] | ask a candidate to prove itself before anybody sees it |
 //! | [`Weighted`], [`Sticky`], [`Shadowed`] | decide who answers a request, by the shares of a [`TrafficSplit`] |
+//! | [`Targeted`], [`BlueGreen`], [`Bandit`] | decide by rules, by a switch, by what earns most |
+//! | [`Exclusive`], [`Holdout`] | keep experiments apart from each other, and some users out of all |
+//! | [`RouterSpec`] | is any of these, written down in TOML |
 //! | [`Routed`] | is the model that owns the variants and obeys |
 //! | [`Evidence`] | counts what becomes of the predictions of each variant |
 //! | [`Analysis`] | compares candidate and stable, valid at every look |
 //! | [`Controller`] | carries a [`Plan`] through: up step by step, back at once |
+//! | [`DurableController`] | does so in several replicas, and through crashes, by a [`RolloutStore`] |
+//! | [`simulate()`] | says beforehand what a plan would do to good and bad candidates |
 //!
 //! The parts know each other by the traits of `mlops-core` alone: any [`Router`](mlops_core::Router) drives
 //! `Routed`, any [`Model`](mlops_core::Model) is a variant, any [`Observer`](mlops_core::Observer) listens.
@@ -67,19 +72,45 @@ mod evidence;
 mod gate;
 mod routed;
 mod router;
+mod simulate;
+mod store;
 mod verdict;
 
 pub use analysis::{
-    Analysis, AnalysisReport, Check, CheckOutcome, LatencyCheck, Rate, RateCheck, SamplesNeeded,
+    Analysis, AnalysisReport, Check, CheckOutcome, ErrorControl, LatencyCheck, LatencyLimit, MeanCheck,
+    MeanLimit, Numbers, OnMismatch, RankCheck, Rate, RateCheck, RateLimit, SamplesNeeded, SrmCheck, TestMode,
+    Worse,
 };
 pub use controller::{
-    Controller, Effect, Event, Next, OnInconclusive, Plan, Rollout, State, Step, Transition,
+    Audit, Controller, DurableController, Effect, Event, EvidenceSource, EvidenceWindow, FailedLooks,
+    FailureTolerance, Heard, Next, OnInconclusive, OwnEvidence, Plan, Rollout, ShadowEvidence, State, Step,
+    Transition, Transitions,
 };
-pub use evidence::{Evidence, EvidenceSnapshot, Latencies, VariantEvidence};
+pub use evidence::{
+    Attribution, Evidence, EvidenceSnapshot, Feedback, FeedbackCounts, Latencies, MetricEvidence, Users,
+    VariantEvidence,
+};
 pub use gate::{
-    Candidate, Champion, FnGate, Gate, GateOutcome, GateReport, Gates, LatencyCeiling, MetricFloor,
-    MetricRegression, SignatureCompatible,
+    AsyncFnGate, Candidate, Champion, Evaluation, FairnessGate, Finding, FnGate, Gate, GateExt, GateGroup,
+    GateOutcome, GateReport, Gates, LatencyCeiling, LatencyRegression, MetricCeiling, MetricFloor,
+    MetricRegression, Named, PerSlice, SampleSize, SignatureCompatible, SizeCeiling, StoredMatches,
+    TimeLimited, WarnOnly, all_of, any_of,
 };
-pub use routed::{Comparer, Exact, Routed, SameArgmax, ShadowComparison, Within};
-pub use router::{Shadowed, Sticky, TrafficSplit, Weighted};
+pub use routed::{
+    Agreement, Comparer, Comparisons, Disagreement, DistributionReport, Exact, Fallback, OutputReport,
+    OutputValues, Routed, SameArgmax, SameDistribution, ShadowComparison, ShadowReport, TopK, Within,
+};
+pub use router::{
+    Bandit, BanditArm, BanditPolicy, BlueGreen, Condition, ConfiguredRouter, Exclusive, ExperimentSpec,
+    Holdout, RouterSpec, RuleSpec, ShadowShare, Shadowed, ShareSpec, Sticky, StickyHash, Targeted,
+    TrafficSplit, Weighted,
+};
+pub use simulate::{
+    Behaviour, Course, Frequency, LognormalLatency, RecordedAnswer, RecordedRequest, Scenario,
+    SimulationOptions, SimulationReport, Spread, Times, TracePoint, simulate,
+};
+#[cfg(feature = "object-store")]
+#[cfg_attr(docsrs, doc(cfg(feature = "object-store")))]
+pub use store::ObjectRolloutStore;
+pub use store::{Appended, FileRolloutStore, MemoryRolloutStore, RolloutStore, StoreName};
 pub use verdict::{Judgement, Verdict};

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use mlops_core::{
-    Clock, Error, ManualClock, Model, Request, Response, Result, RoutingContext, Signature, Variant,
+    Clock, Error, ManualClock, Model, Request, Response, Result, Router, RoutingContext, Signature, Variant,
 };
 use mlops_rollout::{
-    Controller, Evidence, LatencyCheck, Plan, RateCheck, Routed, State, Step, Sticky, TrafficSplit,
-    Transition,
+    Audit, Controller, Event, Evidence, Heard, LatencyCheck, Plan, RateCheck, Routed, ShadowEvidence,
+    Shadowed, State, Step, Sticky, TrafficSplit,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -111,7 +111,7 @@ async fn a_good_candidate_climbs_every_step() {
     }
     assert!(audit[1].reason.starts_with("passed: failure rate: 0.000 % (0 of "), "{}", audit[1].reason);
     let json = serde_json::to_string(&audit).unwrap();
-    assert_eq!(serde_json::from_str::<Vec<Transition>>(&json).unwrap(), audit);
+    assert_eq!(serde_json::from_str::<Audit>(&json).unwrap(), audit);
 }
 
 #[tokio::test]
@@ -221,6 +221,124 @@ async fn people_may_abort_and_vouch() {
     service.minute(0).await;
     assert_eq!(service.controller.promote().unwrap(), State::Promoted);
     assert_eq!(service.share(), 1.0);
+}
+
+#[tokio::test]
+async fn a_step_is_skipped_or_approved_by_hand() {
+    let mut service = Service::new(
+        Plan::new([Step::new(0.05), Step::new(0.5).with_min_samples(10).with_approval()]).unwrap(),
+    );
+    assert_eq!(service.controller.skip().unwrap(), State::Pending);
+    service.minute(0).await;
+    assert!(matches!(service.controller.skip().unwrap(), State::Step { index: 1, .. }));
+    assert_eq!(service.share(), 0.5);
+    assert!(matches!(service.controller.approve().unwrap(), State::Step { index: 1, .. }), "not passed yet");
+    assert!(matches!(service.minute(500).await, State::AwaitingApproval { index: 1, .. }));
+    for _ in 0..10 {
+        assert!(matches!(service.minute(500).await, State::AwaitingApproval { .. }));
+    }
+    assert_eq!(service.share(), 0.5);
+    assert_eq!(service.controller.approve().unwrap(), State::Promoted);
+    let audit = service.controller.audit();
+    let events: Vec<_> = audit.iter().map(|transition| transition.event.clone()).collect();
+    let (skip, approve) = (Event::Skip { step: 0 }, Event::Approve { step: 1 });
+    assert_eq!(events, [Event::Tick, skip, Event::Tick, approve]);
+}
+
+#[tokio::test]
+async fn a_candidate_is_a_shadow_before_it_answers_anybody() {
+    for broken in [false, true] {
+        let (stable, next) = (Variant::new("stable").unwrap(), Variant::new("next").unwrap());
+        let split = TrafficSplit::new(stable.clone(), [next.clone()]);
+        let (evidence, shadows) = (Arc::new(Evidence::new()), Arc::new(ShadowEvidence::new()));
+        let router = Shadowed::new(Sticky::new(split.clone(), "x"), next.clone(), 0.0).unwrap();
+        let router = Arc::new(router);
+        let model = |broken| Fragile(Signature::new([], []).unwrap(), Arc::new(AtomicBool::new(broken)));
+        let routed = Routed::new(stable, model(false), Arc::clone(&router))
+            .with_variant(next.clone(), model(broken))
+            .unwrap()
+            .observed_by(Arc::clone(&evidence))
+            .observed_by(Arc::clone(&shadows));
+        let steps = [Step::shadow(1.0), Step::new(0.5)].map(|step| step.with_min_samples(50));
+        let controller = || {
+            let controller = Controller::new(
+                Plan::new(steps.clone()).unwrap(),
+                split.clone(),
+                next.clone(),
+                Arc::clone(&evidence),
+            );
+            controller.unwrap()
+        };
+        let error = controller().tick().unwrap_err();
+        assert!(error.to_string().contains("with_shadow"), "{error}");
+        let controller = controller().with_shadow(Arc::clone(&router), Arc::clone(&shadows));
+
+        assert!(matches!(controller.tick().unwrap(), State::Step { index: 0, .. }));
+        let mut failed = 0;
+        for user in 0..200 {
+            let context = RoutingContext::new().with_key(user.to_string());
+            failed += usize::from(routed.predict(Request::default().with_context(context)).await.is_err());
+            while shadows.seen(&next).requests() <= user {
+                tokio::task::yield_now().await;
+            }
+        }
+        assert_eq!((failed, split.share(&next)), (0, Some(0.0)), "nobody got its answers");
+        let state = controller.tick().unwrap();
+        let context = RoutingContext::new();
+        assert!(router.route(&context).shadows().is_empty(), "and now it is no shadow any more");
+        if broken {
+            assert!(matches!(state, State::RolledBack { .. }), "{state}");
+        } else {
+            assert!(matches!(state, State::Step { index: 1, .. }), "{state}: {}", controller.status());
+            assert_eq!(split.share(&next), Some(0.5));
+        }
+    }
+}
+
+#[tokio::test]
+async fn subscribers_hear_every_move_and_how_many_they_missed() {
+    let mut service = Service::new(plan());
+    let (mut early, mut idle) = (service.controller.subscribe(), service.controller.subscribe());
+    service.minute(0).await;
+    let Some(Heard::Moved(first)) = early.next().await else { panic!() };
+    assert_eq!(*first, service.controller.audit()[0]);
+    for _ in 0..150 {
+        service.controller.pause().unwrap();
+        service.controller.resume().unwrap();
+    }
+    assert_eq!(idle.next().await, Some(Heard::Missed(301 - 256)));
+    let mut heard = Box::pin(idle.into_stream());
+    drop(service);
+    let mut count = 0;
+    while let Some(Heard::Moved(transition)) = futures_util::StreamExt::next(&mut heard).await {
+        count += 1;
+        assert_eq!(transition.number, 45 + count);
+    }
+    assert_eq!(count, 256);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_to_be_done_on_promotion_is_done_until_it_succeeds() {
+    let service = Service::new(Plan::new([Step::new(0.5)]).unwrap());
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&calls);
+    let controller = service.controller.on_promotion(move |promotion| {
+        let log = Arc::clone(&log);
+        async move {
+            let mut log = log.lock().unwrap();
+            log.push(promotion.to);
+            if log.len() < 3 { Err(Error::unavailable("the registry")) } else { Ok(()) }
+        }
+    });
+    assert!(!controller.announce().await, "nothing is promoted");
+    controller.tick().unwrap();
+    controller.promote().unwrap();
+    assert!(calls.lock().unwrap().is_empty() && controller.audit().announced.is_none());
+    assert_eq!(controller.run(MINUTE).await.unwrap(), State::Promoted);
+    assert_eq!(*calls.lock().unwrap(), vec![State::Promoted; 3]);
+    assert!(controller.audit().announced.is_some());
+    assert!(controller.announce().await);
+    assert_eq!(calls.lock().unwrap().len(), 3);
 }
 
 #[tokio::test]

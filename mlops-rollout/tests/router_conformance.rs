@@ -5,7 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use mlops_core::conformance::router::{check, check_sticky};
 use mlops_core::{Decision, Reason, RoutingContext, Variant};
-use mlops_rollout::{Shadowed, Sticky, TrafficSplit, Weighted};
+use mlops_rollout::{
+    Bandit, BanditPolicy, BlueGreen, Condition, Exclusive, Holdout, RouterSpec, Shadowed, Sticky, StickyHash,
+    Targeted, TrafficSplit, Weighted,
+};
 
 fn variants() -> [Variant; 3] {
     ["stable", "canary", "shadow"].map(|name| Variant::new(name).unwrap())
@@ -26,6 +29,39 @@ fn every_router_conforms() {
     check(&Shadowed::new(Weighted::new(split()), shadow.clone(), 0.5).unwrap(), &variants());
     // A shadow that often is the variant that answers.
     check_sticky(&Shadowed::new(Sticky::new(split(), "salt"), canary, 1.0).unwrap(), &variants());
+    check(&Bandit::new(variants(), BanditPolicy::Thompson).unwrap(), &variants());
+    check(&Bandit::new(variants(), BanditPolicy::EpsilonGreedy(0.5)).unwrap(), &variants());
+}
+
+#[test]
+fn every_router_that_assigns_by_key_keeps_its_keys() {
+    let [stable, canary, shadow] = variants();
+    for hash in [StickyHash::GrowthBookV2, StickyHash::UnleashVariant] {
+        check_sticky(&Sticky::new(split(), "salt").with_hash(hash), &variants());
+    }
+    let sample = Condition::any([Condition::sample(0.3, "sample"), Condition::equals("attribute-1", "v")]);
+    check_sticky(
+        &BlueGreen::new(stable.clone(), canary.clone()).unwrap().with_preview(&sample).unwrap(),
+        &variants(),
+    );
+    let targeted = Targeted::new(Sticky::new(split(), "salt"))
+        .with_rule("versions", Condition::version("attribute-1", ">=1.0.0"), shadow.clone())
+        .unwrap()
+        .with_rule("prefixes", Condition::prefix("attribute-9", "vvv"), canary.clone())
+        .unwrap()
+        .with_rule_through("sample", sample, Sticky::new(split(), "sampled"))
+        .unwrap();
+    let layer = Exclusive::new("layer", Sticky::new(split(), "salt"))
+        .with_experiment("a", 0.0..0.5, targeted)
+        .unwrap()
+        .with_experiment("b", 0.5..0.75, Shadowed::new(Sticky::new(split(), "b"), shadow, 0.5).unwrap())
+        .unwrap();
+    check_sticky(&Holdout::new(layer, stable, 0.1, "holdout").unwrap(), &variants());
+    let toml = r#"kind = "sticky"
+        salt = "salt"
+        default = "stable"
+        shares = [{ variant = "canary", share = 0.3 }]"#;
+    check_sticky(&RouterSpec::from_toml(toml).unwrap().build().unwrap(), &variants());
 }
 
 fn stable(_: &RoutingContext) -> Decision {

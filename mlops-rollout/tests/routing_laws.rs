@@ -12,8 +12,7 @@ fn variant(name: &str) -> Variant {
 /// `stable`, `b` and `c` with these shares of the latter two.
 fn split(b: f64, c: f64) -> TrafficSplit {
     let split = TrafficSplit::new(variant("stable"), [variant("b"), variant("c")]);
-    split.set(&variant("b"), b).unwrap();
-    split.set(&variant("c"), c).unwrap();
+    split.set_all([(&variant("b"), b), (&variant("c"), c)]).unwrap();
     split
 }
 

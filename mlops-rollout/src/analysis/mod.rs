@@ -1,28 +1,57 @@
 //! Is the candidate as good as the stable variant?
 
+mod check;
+mod confidence;
+mod finding;
 mod latency;
+mod limit;
+mod mean;
+mod needed;
+mod rank;
 mod rate;
 mod report;
 #[cfg(test)]
 mod simulation;
+mod srm;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod trials;
 
 use mlops_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::{Judgement, VariantEvidence};
+use crate::{VariantEvidence, Verdict};
+use confidence::Confidence;
+use finding::Look;
 
+pub use check::Check;
+pub use confidence::TestMode;
 pub use latency::LatencyCheck;
+pub use limit::{LatencyLimit, MeanLimit, RateLimit};
+pub use mean::{MeanCheck, Worse};
+pub use needed::SamplesNeeded;
+pub use rank::RankCheck;
 pub use rate::{Rate, RateCheck};
-pub use report::{AnalysisReport, CheckOutcome};
+pub use report::{AnalysisReport, CheckOutcome, Numbers};
+pub use srm::{OnMismatch, SrmCheck};
 
 /// Compares what was seen of a candidate with what was seen of the stable variant, check by check.
+///
+/// | check | asks |
+/// |---|---|
+/// | [`RateCheck`] | Does it fail, or turn out bad, more often? |
+/// | [`LatencyCheck`] | Is it slower? |
+/// | [`MeanCheck`], [`RankCheck`] | Is a metric worse, by its mean, or by where its values lie? |
+/// | [`RateLimit`], [`LatencyLimit`], [`MeanLimit`] | Does it keep to a limit, whatever the stable variant does? |
+/// | [`SrmCheck`] | Was the traffic split as it should have been? |
 ///
 /// The comparisons are **anytime-valid**: look after every single request, stop whenever you like, and
 /// still a candidate that is no worse fails with a probability of at most [`alpha`](Self::with_alpha) in
 /// all. That share is split evenly between the checks (Bonferroni). The intervals are two-sided and only
-/// one side fails a candidate, so in practice it is half of alpha: 2.7 % at most at an alpha of 5 %, over
-/// 35 pairs of rate and share with a look after every request (`cargo test --release -p mlops-rollout --
-/// --ignored --nocapture table`).
+/// one side fails a candidate, so in practice it is about half of alpha.
+///
+#[doc = include_str!("false_alarms.md")]
 ///
 /// [`Failed`](crate::Verdict::Failed) may come as soon as the evidence is strong;
 /// [`Passed`](crate::Verdict::Passed) takes the samples
@@ -49,44 +78,38 @@ pub struct Analysis {
     checks: Vec<Check>,
     alpha: f64,
     narrowest_at: u64,
+    #[serde(skip_serializing_if = "is_default")]
+    mode: TestMode,
+    #[serde(skip_serializing_if = "is_default")]
+    error_control: ErrorControl,
 }
 
-/// One comparison of an [`Analysis`].
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+/// How alpha is kept over several checks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Check {
-    /// Of a rate.
-    Rate(RateCheck),
-    /// Of a quantile of the latency.
-    Latency(LatencyCheck),
-}
-
-/// How many samples a check needs before it may pass.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SamplesNeeded {
-    /// Of the stable variant.
-    pub stable: u64,
-    /// Of the candidate.
-    pub candidate: u64,
-}
-
-/// How sure a check has to be.
-#[derive(Debug, Clone, Copy)]
-struct Confidence {
-    alpha: f64,
-    narrowest_at: u64,
+pub enum ErrorControl {
+    /// Each check has an even part of it.
+    #[default]
+    Bonferroni,
+    /// Each check has an even part, and those that fail hand theirs on to the others: Holm, "A simple
+    /// sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6(2), 1979. The
+    /// verdict on the whole is the same, for one check that fails is enough; the report names more of what
+    /// else is wrong. It holds at any number of looks if the analysis does.
+    Holm,
 }
 
 impl Analysis {
     /// These checks, at an alpha of 0.05.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] when there is none, two have the same name, or a number is out of its
-    /// range.
+    /// [`Error::InvalidInput`] when there is none that judges the candidate, two have the same name, or a
+    /// number is out of its range.
     pub fn new(checks: impl IntoIterator<Item = impl Into<Check>>) -> Result<Self> {
         let checks = checks.into_iter().map(Into::into).collect();
-        Self { checks, alpha: default_alpha(), narrowest_at: default_narrowest_at() }.checked()
+        let (mode, error_control) = (TestMode::default(), ErrorControl::default());
+        Self { checks, alpha: default_alpha(), narrowest_at: default_narrowest_at(), mode, error_control }
+            .checked()
     }
 
     /// Adds a check, or puts it in the place of the one that has its name.
@@ -121,6 +144,20 @@ impl Analysis {
         self.checked()
     }
 
+    /// Sets how often it may look: [`TestMode::Sequential`] unless said.
+    #[must_use]
+    pub fn with_mode(mut self, mode: TestMode) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// Sets how alpha is kept over several checks: [`ErrorControl::Bonferroni`] unless said.
+    #[must_use]
+    pub fn with_error_control(mut self, control: ErrorControl) -> Self {
+        self.error_control = control;
+        self
+    }
+
     /// The checks.
     #[must_use]
     pub fn checks(&self) -> &[Check] {
@@ -138,6 +175,19 @@ impl Analysis {
         self.compare_as_one_of(1, stable, candidate, needed)
     }
 
+    /// [`compare`](Self::compare) where the candidate has this share of the traffic of both, 0 to 1, which
+    /// [`SrmCheck`] has to know.
+    #[must_use]
+    pub fn compare_at(
+        &self,
+        share: f64,
+        stable: &VariantEvidence,
+        candidate: &VariantEvidence,
+        needed: SamplesNeeded,
+    ) -> AnalysisReport {
+        self.compare_at_as_one_of(1, share, stable, candidate, needed)
+    }
+
     /// [`compare`](Self::compare) as one of `count` analyses that share alpha.
     pub(crate) fn compare_as_one_of(
         &self,
@@ -146,17 +196,65 @@ impl Analysis {
         candidate: &VariantEvidence,
         needed: SamplesNeeded,
     ) -> AnalysisReport {
-        let alpha = self.alpha / (self.checks.len() * count.max(1)) as f64;
-        let confidence = Confidence { alpha, narrowest_at: self.narrowest_at };
-        AnalysisReport::new(self.checks.iter().map(|check| {
-            let Judgement { verdict, reason } = check.judge(stable, candidate, needed, confidence);
-            CheckOutcome { check: check.name(), verdict, reason }
-        }))
+        self.judge(count, Look { stable, candidate, share: None }, needed)
+    }
+
+    /// [`compare_at`](Self::compare_at) as one of `count` analyses that share alpha.
+    pub(crate) fn compare_at_as_one_of(
+        &self,
+        count: usize,
+        share: f64,
+        stable: &VariantEvidence,
+        candidate: &VariantEvidence,
+        needed: SamplesNeeded,
+    ) -> AnalysisReport {
+        self.judge(count, Look { stable, candidate, share: Some(share) }, needed)
+    }
+
+    fn judge(&self, count: usize, look: Look<'_>, needed: SamplesNeeded) -> AnalysisReport {
+        let judging = self.checks.iter().filter(|check| check.judges_the_candidate()).count();
+        let part = |of: usize| self.alpha / (of.max(1) * count.max(1)) as f64;
+        let confidence = Confidence::new(self.mode, part(judging), self.narrowest_at);
+        let mut outcomes: Vec<_> = self
+            .checks
+            .iter()
+            .filter_map(|check| {
+                let outcome = match check {
+                    Check::Srm(check) => check.judge(look, self.mode, self.narrowest_at),
+                    check => check.judge(look, needed, confidence),
+                };
+                Some((check, outcome?))
+            })
+            .collect();
+        if self.error_control == ErrorControl::Holm {
+            let mut handed_on = 0;
+            loop {
+                let failed = outcomes.iter().filter(|(check, outcome)| {
+                    check.judges_the_candidate() && outcome.verdict == Verdict::Failed
+                });
+                let failed = failed.count();
+                if failed == handed_on || failed == judging {
+                    break;
+                }
+                handed_on = failed;
+                let confidence = confidence.with_alpha(part(judging - failed));
+                for (check, outcome) in &mut outcomes {
+                    if outcome.verdict != Verdict::Failed
+                        && let Some(again) = check.judge(look, needed, confidence)
+                    {
+                        *outcome = again;
+                    }
+                }
+            }
+        }
+        AnalysisReport::new(outcomes.into_iter().map(|(_, outcome)| outcome))
     }
 
     fn checked(self) -> Result<Self> {
         let fault = if self.checks.is_empty() {
             "has no check".to_owned()
+        } else if !self.checks.iter().any(Check::judges_the_candidate) {
+            "checks the split of the traffic and nothing of the candidate".to_owned()
         } else if !(self.alpha > 0.0 && self.alpha < 1.0) {
             format!("has an alpha of {}; it must lie between 0 and 1", self.alpha)
         } else if self.narrowest_at == 0 {
@@ -177,71 +275,6 @@ fn first_double(mut names: Vec<String>) -> Option<String> {
     names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0].clone())
 }
 
-impl Check {
-    /// What is compared: `failure rate`, `p99 latency`.
-    #[must_use]
-    pub fn name(&self) -> String {
-        match self {
-            Self::Rate(check) => check.name().to_owned(),
-            Self::Latency(check) => check.name(),
-        }
-    }
-
-    fn fault(&self) -> Option<String> {
-        match self {
-            Self::Rate(check) => check.fault(),
-            Self::Latency(check) => check.fault(),
-        }
-    }
-
-    fn judge(
-        &self,
-        stable: &VariantEvidence,
-        candidate: &VariantEvidence,
-        needed: SamplesNeeded,
-        confidence: Confidence,
-    ) -> Judgement {
-        match self {
-            Self::Rate(check) => check.judge(stable, candidate, needed, confidence),
-            Self::Latency(check) => check.judge(stable, candidate, needed, confidence),
-        }
-    }
-}
-
-impl From<RateCheck> for Check {
-    fn from(check: RateCheck) -> Self {
-        Self::Rate(check)
-    }
-}
-
-impl From<LatencyCheck> for Check {
-    fn from(check: LatencyCheck) -> Self {
-        Self::Latency(check)
-    }
-}
-
-impl SamplesNeeded {
-    /// So many of each variant.
-    #[must_use]
-    pub fn each(samples: u64) -> Self {
-        Self { stable: samples, candidate: samples }
-    }
-
-    /// What is still missing, in words; `None` when nothing is.
-    fn missing(self, what: &str, stable: u64, candidate: u64) -> Option<String> {
-        let lacks = |who: &str, needed: u64, present: u64| {
-            let more = needed.checked_sub(present).filter(|more| *more > 0)?;
-            Some(format!("{more} more {what} of the {who} are needed ({present} of {needed})"))
-        };
-        let missing = [
-            lacks("candidate", self.candidate.max(1), candidate),
-            lacks("stable variant", self.stable.max(1), stable),
-        ];
-        let missing: Vec<String> = missing.into_iter().flatten().collect();
-        (!missing.is_empty()).then(|| missing.join("; "))
-    }
-}
-
 /// What an analysis looks like before it is checked.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -251,13 +284,18 @@ struct AnalysisFields {
     alpha: f64,
     #[serde(default = "default_narrowest_at")]
     narrowest_at: u64,
+    #[serde(default)]
+    mode: TestMode,
+    #[serde(default)]
+    error_control: ErrorControl,
 }
 
 impl TryFrom<AnalysisFields> for Analysis {
     type Error = Error;
 
-    fn try_from(AnalysisFields { checks, alpha, narrowest_at }: AnalysisFields) -> Result<Self> {
-        Self { checks, alpha, narrowest_at }.checked()
+    fn try_from(fields: AnalysisFields) -> Result<Self> {
+        let AnalysisFields { checks, alpha, narrowest_at, mode, error_control } = fields;
+        Self { checks, alpha, narrowest_at, mode, error_control }.checked()
     }
 }
 
@@ -269,51 +307,6 @@ fn default_narrowest_at() -> u64 {
     1_000
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Verdict;
-
-    #[test]
-    fn an_analysis_that_could_never_fail_is_refused() {
-        assert!(Analysis::new([] as [Check; 0]).is_err());
-        assert!(Analysis::new([RateCheck::failures().with_tolerance(f64::NAN)]).is_err());
-        assert!(Analysis::new([RateCheck::failures(), RateCheck::failures()]).is_err());
-        assert!(Analysis::new([LatencyCheck::p99(f64::INFINITY)]).is_err());
-        let analysis = Analysis::new([RateCheck::failures()]).unwrap();
-        assert!(analysis.clone().with_alpha(0.0).is_err());
-        assert!(analysis.clone().with_narrowest_at(0).is_err());
-        let tolerant = RateCheck::failures().with_tolerance(0.1);
-        assert_eq!(analysis.with_check(tolerant).unwrap().checks(), [Check::Rate(tolerant)]);
-    }
-
-    #[test]
-    fn serde_checks_what_new_checks() {
-        let analysis = Analysis::new([RateCheck::bad_outcomes()]).unwrap().with_check(LatencyCheck::p99(1.5));
-        let analysis = analysis.unwrap();
-        let json = serde_json::to_string(&analysis).unwrap();
-        assert_eq!(serde_json::from_str::<Analysis>(&json).unwrap(), analysis, "{json}");
-        for bad in [
-            r#"{"checks":[]}"#,
-            r#"{"checks":[{"kind":"rate","of":"failures","tolerance":-1}]}"#,
-            r#"{"checks":[{"kind":"rate","of":"failures","tolerance":0,"toleranze":0}]}"#,
-            r#"{"checks":[{"kind":"latency","quantile":1.0,"max_ratio":2}]}"#,
-        ] {
-            assert!(serde_json::from_str::<Analysis>(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn no_data_is_never_success() {
-        let analysis = Analysis::new([RateCheck::failures()]).unwrap();
-        let none = VariantEvidence::default();
-        let report = analysis.compare(&none, &none, SamplesNeeded::each(0));
-        assert_eq!(report.verdict, Verdict::Inconclusive, "{report}");
-        let half = analysis.compare(&none, &VariantEvidence::new(500, 0), SamplesNeeded::each(100));
-        assert_eq!(half.verdict, Verdict::Inconclusive);
-        assert_eq!(
-            half.to_string(),
-            "inconclusive: failure rate: 100 more requests of the stable variant are needed (0 of 100)"
-        );
-    }
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }

@@ -4,26 +4,37 @@ use std::time::Duration;
 
 use mlops_core::Variant;
 
+use super::confidence::Confidence;
 use super::rate::{Count, difference};
-use super::{Confidence, LatencyCheck, SamplesNeeded};
+use super::{Analysis, LatencyCheck, SamplesNeeded, TestMode};
 use crate::{Event, EvidenceSnapshot, Plan, Rollout, State, Step, VariantEvidence, Verdict};
 
-const CONFIDENCE: Confidence = Confidence { alpha: 0.05, narrowest_at: 1_000 };
+pub(super) const ALPHA: f64 = 0.05;
+
+fn confidence() -> Confidence {
+    Confidence::new(TestMode::Sequential, ALPHA, 1_000)
+}
 
 /// SplitMix64, as in the routers; here a plain number.
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn chance(&mut self, probability: f64) -> bool {
+    pub(super) fn chance(&mut self, probability: f64) -> bool {
         self.unit() < probability
     }
 
-    fn unit(&mut self) -> f64 {
+    pub(super) fn unit(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// Box & Muller, "A note on the generation of random normal deviates", 1958.
+    pub(super) fn normal(&mut self) -> f64 {
+        let radius = (-2.0 * (1.0 - self.unit()).ln()).sqrt();
+        radius * (std::f64::consts::TAU * self.unit()).cos()
     }
 }
 
@@ -43,6 +54,7 @@ impl Canary {
     /// How many requests of the candidate it took to fail it, if it failed.
     fn failed_after(&self, random: &mut Random) -> Option<u64> {
         let (mut stable, mut candidate) = (Count { bad: 0, all: 0 }, Count { bad: 0, all: 0 });
+        let confidence = confidence();
         for _ in 0..self.head_start {
             stable.add(random.chance(self.stable_rate));
         }
@@ -53,9 +65,7 @@ impl Canary {
             }
             candidate.add(random.chance(self.candidate_rate));
             let higher = candidate.bad * stable.all > stable.bad * candidate.all;
-            if higher
-                && difference(stable, candidate, CONFIDENCE).is_ok_and(|found| found.interval.lower > 0.0)
-            {
+            if higher && difference(stable, candidate, 1.0, confidence).is_ok_and(|found| found.lower > 0.0) {
                 return Some(candidate.all);
             }
         }
@@ -85,7 +95,7 @@ fn a_candidate_that_is_no_worse_fails_less_often_than_alpha() {
     for rate in [0.001, 0.01, 0.1, 0.5] {
         for (share, horizon) in [(0.5, 1_000), (0.1, 300)] {
             let failing = alike(rate, share, horizon).failing(1_000);
-            assert!(failing <= CONFIDENCE.alpha, "rate {rate}, share {share}: {failing}");
+            assert!(failing <= ALPHA, "rate {rate}, share {share}: {failing}");
         }
     }
 }
@@ -95,7 +105,7 @@ fn a_candidate_that_is_no_worse_fails_less_often_than_alpha() {
 fn a_baseline_that_stopped_growing_is_no_reason_to_fail() {
     for rate in [0.01, 0.5] {
         let failing = Canary { head_start: 500, ..alike(rate, 1.0, 1_500) }.failing(500);
-        assert!(failing <= CONFIDENCE.alpha, "{rate}: {failing}");
+        assert!(failing <= ALPHA, "{rate}: {failing}");
     }
 }
 
@@ -128,14 +138,16 @@ fn promoted_share(rate: f64, runs: u64) -> f64 {
 /// A rollout with a look after every 20 requests, until it is decided.
 fn promoted(rollout: &Rollout, rate: f64, random: &mut Random) -> bool {
     let (mut state, mut seen) = (State::Pending, EvidenceSnapshot::new());
+    let mut now = Duration::ZERO;
     while !state.is_final() {
+        now += Duration::from_secs(1);
         let share = rollout.share(&state);
         for _ in 0..20 {
             let variant = if random.chance(share) { rollout.candidate() } else { rollout.stable() };
             let counts = seen.current.entry(variant.clone()).or_default();
             if random.chance(rate) { counts.failures += 1 } else { counts.successes += 1 }
         }
-        let next = rollout.decide(&state, &Event::Tick, &seen, Duration::ZERO);
+        let next = rollout.decide(&state, &Event::Tick, &seen, now);
         if !next.effects.is_empty() {
             seen.previous = std::mem::take(&mut seen.current);
         }
@@ -148,12 +160,12 @@ fn promoted(rollout: &Rollout, rate: f64, random: &mut Random) -> bool {
 #[test]
 fn a_latency_that_is_no_worse_fails_less_often_than_alpha() {
     let failing = failing_latency(0.5, 200);
-    assert!(failing <= CONFIDENCE.alpha, "{failing}");
+    assert!(failing <= ALPHA, "{failing}");
 }
 
 /// The share of runs in which equal exponential latencies were told apart.
 fn failing_latency(share: f64, runs: u64) -> f64 {
-    let check = LatencyCheck::p99(1.0);
+    let analysis = Analysis::new([LatencyCheck::p99(1.0)]).unwrap();
     let failed = (0..runs).filter(|run| {
         let random = &mut Random(run << 32);
         let (mut stable, mut candidate) = (Vec::new(), Vec::new());
@@ -164,20 +176,20 @@ fn failing_latency(share: f64, runs: u64) -> f64 {
             }
             let seen = |all: &[Duration]| VariantEvidence::default().with_latencies(all.iter().copied());
             let (stable, candidate) = (seen(&stable), seen(&candidate));
-            check.judge(&stable, &candidate, SamplesNeeded::each(1), CONFIDENCE).verdict == Verdict::Failed
+            analysis.compare(&stable, &candidate, SamplesNeeded::each(1)).verdict == Verdict::Failed
         })
     });
     failed.count() as f64 / runs as f64
 }
 
-/// The table of the documentation. `cargo test --release -p mlops-rollout -- --ignored --nocapture table`
+/// Rates and whole rollouts, closer. `cargo test --release -p mlops-rollout -- --ignored --nocapture table`
 #[test]
 #[ignore = "takes a minute in release; .ci/run runs it"]
 #[allow(clippy::print_stdout)]
 fn table_of_false_and_right_rollbacks() {
     let false_rollbacks = |of: String, share: f64| {
         println!("{of}: {share}");
-        assert!(share <= CONFIDENCE.alpha, "{of}: {share}");
+        assert!(share <= ALPHA, "{of}: {share}");
     };
     for rate in [0.001, 0.01, 0.1, 0.5] {
         false_rollbacks(format!("whole rollouts, rate {rate}"), 1.0 - promoted_share(rate, 1_000));

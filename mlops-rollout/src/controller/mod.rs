@@ -1,25 +1,38 @@
 //! The controller that carries a rollout through.
 
 mod audit;
+mod document;
+mod durable;
+mod events;
+mod journal;
+mod mechanism;
 mod plan;
 mod rollout;
+mod shadow;
+mod sharing;
 mod state;
+mod step;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use metrics::{counter, gauge};
-use mlops_core::metrics::{ROLLOUT_DECISIONS_TOTAL, ROLLOUT_WEIGHT};
-use mlops_core::{Clock, Error, Instant, Result, SystemClock, Variant};
+use mlops_core::{Clock, Error, Instant, Result, Router, SystemClock, Variant};
 use tokio::time::MissedTickBehavior;
 
-use crate::{Evidence, TrafficSplit};
+use crate::{Evidence, RolloutStore, Shadowed, StoreName, TrafficSplit};
+use events::Announcer;
+use mechanism::{Mechanism, Shadow};
 
-pub use audit::Transition;
-pub use plan::{OnInconclusive, Plan, Step};
+pub use audit::{Audit, Transition};
+pub use durable::DurableController;
+pub use events::{Heard, Transitions};
+pub use plan::{FailureTolerance, OnInconclusive, Plan};
 pub use rollout::Rollout;
-pub use state::{Effect, Event, Next, State};
+pub use shadow::ShadowEvidence;
+pub use sharing::{EvidenceSource, EvidenceWindow, OwnEvidence};
+pub use state::{Effect, Event, FailedLooks, Next, State};
+pub use step::Step;
 
 /// Carries a [`Plan`] through: asks the evidence, moves the traffic, keeps the record.
 ///
@@ -28,24 +41,20 @@ pub use state::{Effect, Event, Next, State};
 /// found the fault. Bake times are measured on the monotonic clock; a wall clock that jumps changes only
 /// the dates in the record.
 ///
+/// This controller is alone and forgets with its process. What a crash must not undo, or several replicas
+/// of a service drive together, is [`durable`](Self::durable).
+///
 /// A whole rollout is shown [on the front page](crate).
 pub struct Controller {
-    rollout: Rollout,
-    name: String,
-    split: TrafficSplit,
-    evidence: Arc<Evidence>,
-    clock: Arc<dyn Clock>,
+    mechanism: Mechanism,
     began: Instant,
-    listeners: Vec<Box<Listener>>,
     progress: Mutex<Progress>,
 }
-
-type Listener = dyn Fn(&Transition) + Send + Sync;
 
 struct Progress {
     state: State,
     status: String,
-    audit: Vec<Transition>,
+    audit: Audit,
 }
 
 impl Controller {
@@ -69,17 +78,22 @@ impl Controller {
         }
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         Ok(Self {
-            name: candidate.to_string(),
-            rollout: Rollout::new(plan, stable, candidate),
-            split,
-            evidence,
             began: clock.instant(),
-            clock,
-            listeners: Vec::new(),
+            mechanism: Mechanism {
+                name: candidate.to_string(),
+                rollout: Rollout::new(plan, stable, candidate),
+                clock,
+                split,
+                evidence,
+                shadow: None,
+                listeners: Vec::new(),
+                announcer: Announcer::new(),
+                on_promotion: None,
+            },
             progress: Mutex::new(Progress {
                 state: State::Pending,
                 status: "the rollout has not begun".to_owned(),
-                audit: Vec::new(),
+                audit: Audit::default(),
             }),
         })
     }
@@ -87,7 +101,7 @@ impl Controller {
     /// Names the rollout in metrics. It has the name of the candidate unless set.
     #[must_use]
     pub fn with_name(mut self, name: impl Into<String>) -> Self {
-        self.name = name.into();
+        self.mechanism.name = name.into();
         self
     }
 
@@ -95,34 +109,115 @@ impl Controller {
     #[must_use]
     pub fn with_clock(mut self, clock: impl Clock) -> Self {
         self.began = clock.instant();
-        self.clock = Arc::new(clock);
+        self.mechanism.clock = Arc::new(clock);
         self
     }
 
-    /// Calls `listener` after every change of state, on the thread that ticked: to move an alias when the
-    /// candidate is promoted, to tell somebody when it is rolled back.
+    /// Lets the [shadow steps](Step::shadow) of the plan set the share of copies of `router`, and judge the
+    /// candidate by `evidence`, which must be among the observers of the model that it routes.
+    #[must_use]
+    pub fn with_shadow<R: Router>(mut self, router: Arc<Shadowed<R>>, evidence: Arc<ShadowEvidence>) -> Self {
+        let set_share = Box::new(move |share| router.set_share(share));
+        self.mechanism.shadow = Some(Shadow { set_share, evidence });
+        self
+    }
+
+    /// Calls `listener` after every change of state, on the thread that ticked: to tell somebody when the
+    /// candidate is rolled back. It must not wait, and it cannot fail: see
+    /// [`on_promotion`](Self::on_promotion) for what may.
     #[must_use]
     pub fn on_transition(mut self, listener: impl Fn(&Transition) + Send + Sync + 'static) -> Self {
-        self.listeners.push(Box::new(listener));
+        self.mechanism.listeners.push(Box::new(listener));
         self
+    }
+
+    /// Does this once the candidate is promoted, such as moving an alias of a registry, and again until it
+    /// has succeeded. [`run`](Self::run) does, after each interval; who ticks by hand calls
+    /// [`announce`](Self::announce).
+    ///
+    /// **At least once**: after a crash at the wrong moment, and by several replicas at one time, it may be
+    /// done again. It should change nothing then.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use mlops_core::{Alias, AliasMove, ModelName, Registry, Result};
+    /// # use mlops_rollout::Controller;
+    /// fn promotes(controller: Controller, registry: Arc<dyn Registry>, version: mlops_core::ModelId) -> Controller {
+    ///     controller.on_promotion(move |_| {
+    ///         let (registry, version) = (Arc::clone(&registry), version.clone());
+    ///         async move {
+    ///             let champion = Alias::new("champion")?;
+    ///             registry.move_alias(AliasMove::new(version.name, champion, version.version)).await?;
+    ///             Ok(())
+    ///         }
+    ///     })
+    /// }
+    /// ```
+    #[must_use]
+    pub fn on_promotion<F, D>(mut self, todo: F) -> Self
+    where
+        F: Fn(Transition) -> D + Send + Sync + 'static,
+        D: Future<Output = Result<()>> + Send + 'static,
+    {
+        self.mechanism.on_promotion = Some(Box::new(move |promotion| Box::pin(todo(promotion))));
+        self
+    }
+
+    /// Remembers the rollout in `store` under `name`, so that it outlives this process and other replicas
+    /// may drive it too.
+    ///
+    /// **A new release needs a new name**, such as the model's with its version: under a name that the
+    /// store knows, the rollout goes on where it was, or stays ended as it ended.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] when the name is none for a store, or the plan has shadow steps without
+    /// [the means for them](Self::with_shadow).
+    pub fn durable(self, store: impl RolloutStore, name: impl Into<String>) -> Result<DurableController> {
+        DurableController::new(self.mechanism, Arc::new(store), StoreName::new(name)?)
+    }
+
+    /// Every change of state from now on. The stream holds 256 for a subscriber that does not listen, then
+    /// [says](Heard::Missed) how many of the oldest it has dropped.
+    #[must_use]
+    pub fn subscribe(&self) -> Transitions {
+        self.mechanism.announcer.subscribe()
     }
 
     /// Looks at the evidence and moves if it is time. The first tick begins the rollout.
     ///
     /// # Errors
-    /// Those of [`TrafficSplit::set`]; then the state has not changed, and the next tick tries again. A
-    /// rollback never fails.
+    /// Those of [`TrafficSplit::set`], and [`Error::InvalidInput`] for a plan with shadow steps without
+    /// [the means for them](Self::with_shadow); then the state has not changed, and the next tick tries
+    /// again. A rollback never fails.
     pub fn tick(&self) -> Result<State> {
-        self.apply(&Event::Tick)
+        self.apply(|_| Event::Tick)
     }
 
-    /// Promotes the candidate now, whatever samples or steps are missing. If a check has failed it is
-    /// rolled back all the same; before the rollout has begun nothing happens.
+    /// Promotes the candidate now, whatever samples or steps are missing. If a check has failed it is not
+    /// promoted, and rolled back where the plan tolerates no failure; before the rollout has begun nothing
+    /// happens.
     ///
     /// # Errors
     /// Those of [`tick`](Self::tick).
     pub fn promote(&self) -> Result<State> {
-        self.apply(&Event::Promote)
+        self.apply(|_| Event::Promote)
+    }
+
+    /// Leaves the present step, whatever samples or time are missing in it. A failed check wins as in
+    /// [`promote`](Self::promote). After the last step comes the promotion.
+    ///
+    /// # Errors
+    /// Those of [`tick`](Self::tick).
+    pub fn skip(&self) -> Result<State> {
+        self.apply(|state| Event::Skip { step: state.step().unwrap_or(0) })
+    }
+
+    /// Agrees that the step that has been passed may be left. Anywhere else nothing happens.
+    ///
+    /// # Errors
+    /// Those of [`tick`](Self::tick).
+    pub fn approve(&self) -> Result<State> {
+        self.apply(|state| Event::Approve { step: state.step().unwrap_or(0) })
     }
 
     /// Stops the way up, not the way back: the candidate keeps its share and is still judged.
@@ -130,7 +225,7 @@ impl Controller {
     /// # Errors
     /// Those of [`tick`](Self::tick).
     pub fn pause(&self) -> Result<State> {
-        self.apply(&Event::Pause)
+        self.apply(|_| Event::Pause)
     }
 
     /// Goes on after a pause.
@@ -138,7 +233,7 @@ impl Controller {
     /// # Errors
     /// Those of [`tick`](Self::tick).
     pub fn resume(&self) -> Result<State> {
-        self.apply(&Event::Resume)
+        self.apply(|_| Event::Resume)
     }
 
     /// Rolls the candidate back now.
@@ -146,24 +241,42 @@ impl Controller {
     /// # Errors
     /// Those of [`tick`](Self::tick).
     pub fn abort(&self, reason: impl Into<String>) -> Result<State> {
-        self.apply(&Event::Abort { reason: reason.into() })
+        let reason = reason.into();
+        self.apply(|_| Event::Abort { reason })
     }
 
-    /// Ticks every `interval` until the candidate is promoted or rolled back. Dropping the future stops
-    /// the ticking and nothing else.
+    /// Ticks every `interval` until the candidate is promoted or rolled back, and what is to be done
+    /// [on promotion](Self::on_promotion) is done. Dropping the future stops the ticking and nothing else.
     ///
     /// # Errors
     /// Those of [`tick`](Self::tick).
     pub async fn run(&self, interval: Duration) -> Result<State> {
-        let mut ticks = tokio::time::interval(interval.max(Duration::from_millis(1)));
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ticks = every(interval);
         loop {
             ticks.tick().await;
             let state = self.tick()?;
-            if state.is_final() {
+            if state.is_final() && self.announce().await {
                 return Ok(state);
             }
         }
+    }
+
+    /// Does what is to be done [on promotion](Self::on_promotion), if it is time and it has not been done
+    /// yet. Says whether nothing is left to do: `false` before the promotion and after a failure.
+    pub async fn announce(&self) -> bool {
+        let promotion = {
+            let progress = self.progress();
+            match &progress.state {
+                State::Promoted if progress.audit.announced.is_none() => progress.audit.last().cloned(),
+                state => return state.is_final(),
+            }
+        };
+        if self.mechanism.on_promotion.is_none() {
+            return true;
+        }
+        let announced = self.mechanism.announce(promotion).await;
+        self.progress().audit.announced = announced;
+        announced.is_some()
     }
 
     /// Where the rollout stands.
@@ -180,63 +293,38 @@ impl Controller {
 
     /// Every change of state so far.
     #[must_use]
-    pub fn audit(&self) -> Vec<Transition> {
+    pub fn audit(&self) -> Audit {
         self.progress().audit.clone()
     }
 
     /// The plan and the variants it is about.
     #[must_use]
     pub fn rollout(&self) -> &Rollout {
-        &self.rollout
+        &self.mechanism.rollout
     }
 
-    fn apply(&self, event: &Event) -> Result<State> {
+    fn apply(&self, event: impl FnOnce(&State) -> Event) -> Result<State> {
+        let Mechanism { rollout, clock, .. } = &self.mechanism;
+        self.mechanism.check()?;
         let mut progress = self.progress();
-        let now = self.clock.instant().saturating_duration_since(self.began);
-        let evidence = self.evidence.snapshot();
-        let Next { state, effects, reason } = self.rollout.decide(&progress.state, event, &evidence, now);
-        for effect in effects {
-            self.carry_out(effect)?;
-        }
-        self.report_shares();
+        let event = event(&progress.state);
+        let now = clock.instant().saturating_duration_since(self.began);
+        let evidence = self.mechanism.seen(&progress.state);
+        let Next { state, effects, reason } = rollout.decide(&progress.state, &event, &evidence, now);
+        self.mechanism.carry_out(effects)?;
         progress.status.clone_from(&reason);
         if state == progress.state {
             return Ok(state);
         }
+        let number = progress.audit.len() as u64 + 1;
         let from = std::mem::replace(&mut progress.state, state.clone());
-        let transition = Transition { at: self.clock.now(), from, to: state.clone(), reason, evidence };
-        progress.audit.push(transition.clone());
+        let at = progress.audit.last().map_or_else(|| clock.now(), |last| clock.now().max(last.at));
+        let to = state.clone();
+        let transition = Transition { number, at, by: None, event, from, to, reason, evidence };
+        progress.audit.transitions.push(transition.clone());
         drop(progress); // a listener may ask for the state
-        self.tell(&transition);
+        self.mechanism.tell(&transition, true);
         Ok(state)
-    }
-
-    fn carry_out(&self, effect: Effect) -> Result<()> {
-        match effect {
-            Effect::SetShare(share) => self.split.set(self.rollout.candidate(), share),
-            Effect::BeginWindow => {
-                self.evidence.begin_window();
-                Ok(())
-            }
-            Effect::Promote => self.split.set(self.rollout.candidate(), 1.0),
-            Effect::RollBack => self.split.set(self.rollout.candidate(), 0.0),
-        }
-    }
-
-    fn report_shares(&self) {
-        for (variant, share) in self.split.shares() {
-            let labels = [("rollout", self.name.clone()), ("variant", variant.to_string())];
-            gauge!(ROLLOUT_WEIGHT, &labels).set(share);
-        }
-    }
-
-    fn tell(&self, transition: &Transition) {
-        tracing::info!(rollout = self.name, %transition, "rollout moved");
-        let labels = [("rollout", self.name.clone()), ("decision", transition.decision().to_owned())];
-        counter!(ROLLOUT_DECISIONS_TOTAL, &labels).increment(1);
-        for listener in &self.listeners {
-            listener(transition);
-        }
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress> {
@@ -244,11 +332,18 @@ impl Controller {
     }
 }
 
+/// Ticks that wait for a slow one.
+fn every(interval: Duration) -> tokio::time::Interval {
+    let mut ticks = tokio::time::interval(interval.max(Duration::from_millis(1)));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
 impl fmt::Debug for Controller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Controller")
-            .field("name", &self.name)
-            .field("rollout", &self.rollout)
+            .field("name", &self.mechanism.name)
+            .field("rollout", &self.mechanism.rollout)
             .field("state", &self.state())
             .finish_non_exhaustive()
     }

@@ -53,17 +53,27 @@ fn largest_of(bucket: usize) -> u64 {
 
 /// How long the good answers of a variant took, to 1.6 %.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(from = "Vec<(u64, u64)>", into = "Vec<(u64, u64)>")]
 pub struct Latencies {
     /// The longest of each bucket in nanoseconds, and how many lie in it; ascending.
     buckets: Vec<(u64, u64)>,
 }
 
 impl Latencies {
+    /// Adds so many answers that took that long.
+    pub(crate) fn add(&mut self, latency: Duration, count: u64) {
+        let largest = largest_of(bucket_of(nanos_of(latency)));
+        let at = self.buckets.partition_point(|(nanos, _)| *nanos < largest);
+        match self.buckets.get_mut(at) {
+            Some((nanos, known)) if *nanos == largest => *known = known.saturating_add(count),
+            _ => self.buckets.insert(at, (largest, count)),
+        }
+    }
+
     /// How many were recorded.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.buckets.iter().map(|(_, count)| count).sum()
+        self.buckets.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count))
     }
 
     /// The latency that a share `q` of the answers did not exceed: 0.5 for the median, 0.99 for the p99.
@@ -74,9 +84,9 @@ impl Latencies {
             return None;
         }
         let rank = (q * self.count() as f64).ceil().max(1.0) as u64;
-        let mut seen = 0;
+        let mut seen = 0_u64;
         let at = self.buckets.iter().find(|(_, count)| {
-            seen += count;
+            seen = seen.saturating_add(*count);
             seen >= rank
         });
         at.map(|(nanos, _)| Duration::from_nanos(*nanos))
@@ -86,7 +96,42 @@ impl Latencies {
     #[must_use]
     pub fn count_above(&self, limit: Duration) -> u64 {
         let limit = largest_of(bucket_of(nanos_of(limit)));
-        self.buckets.iter().filter(|(nanos, _)| *nanos > limit).map(|(_, count)| count).sum()
+        let above = self.buckets.iter().filter(|(nanos, _)| *nanos > limit);
+        above.fold(0, |sum, (_, count)| sum.saturating_add(*count))
+    }
+
+    /// Adds what another replica saw.
+    pub fn merge(&mut self, other: &Self) {
+        for (nanos, count) in &other.buckets {
+            match self.buckets.binary_search_by_key(nanos, |(known, _)| *known) {
+                Ok(place) => self.buckets[place].1 = self.buckets[place].1.saturating_add(*count),
+                Err(place) => self.buckets.insert(place, (*nanos, *count)),
+            }
+        }
+    }
+}
+
+/// From nanoseconds and how many took so long, in any order.
+impl From<Vec<(u64, u64)>> for Latencies {
+    fn from(mut counts: Vec<(u64, u64)>) -> Self {
+        counts.iter_mut().for_each(|(nanos, _)| *nanos = largest_of(bucket_of(*nanos)));
+        counts.sort_unstable();
+        counts.dedup_by(|(nanos, count), (kept, sum)| {
+            let same = nanos == kept;
+            if same {
+                *sum = sum.saturating_add(*count);
+            }
+            same
+        });
+        counts.retain(|(_, count)| *count > 0);
+        Self { buckets: counts }
+    }
+}
+
+/// The longest of each bucket in nanoseconds, and how many lie in it; ascending.
+impl From<Latencies> for Vec<(u64, u64)> {
+    fn from(latencies: Latencies) -> Self {
+        latencies.buckets
     }
 }
 
@@ -118,6 +163,30 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn merging_is_recording_all_in_one(
+            one in prop::collection::vec(0_u64..1 << 50, 0..50),
+            other in prop::collection::vec(0_u64..1 << 20, 0..50),
+        ) {
+            let of = |nanos: &[u64]| nanos.iter().map(|nanos| Duration::from_nanos(*nanos)).collect::<Latencies>();
+            let mut merged = of(&one);
+            merged.merge(&of(&other));
+            prop_assert_eq!(&merged, &of(&[one, other].concat()));
+            let json = serde_json::to_string(&merged).unwrap();
+            prop_assert_eq!(&serde_json::from_str::<Latencies>(&json).unwrap(), &merged);
+        }
+    }
+
+    #[test]
+    fn counts_from_elsewhere_are_put_in_order_and_never_overflow() {
+        let latencies: Latencies =
+            serde_json::from_str("[[70,2],[10,18446744073709551615],[10,1],[5,0]]").unwrap();
+        assert_eq!(Vec::from(latencies.clone()), [(10, u64::MAX), (70, 2)]);
+        assert_eq!(latencies.count(), u64::MAX);
+        assert_eq!(latencies.quantile(1.0), Some(Duration::from_nanos(10)));
+    }
+
     #[test]
     fn quantiles_count_and_nothing_gives_nothing() {
         let histogram = Histogram::new();
@@ -133,5 +202,15 @@ mod tests {
         assert!(latencies.quantile(1.0).unwrap() > Duration::from_secs(70 * 60));
         assert_eq!(latencies.quantile(f64::NAN), None);
         assert_eq!(latencies.count_above(Duration::from_micros(90)), 11);
+    }
+
+    #[test]
+    fn what_is_added_counts_as_what_was_recorded() {
+        let micros = [700, 5, 700, 90, 5_000_000, 90, 90];
+        let mut added = Latencies::default();
+        for (micros, count) in [(700, 1), (5, 1), (90, 3), (5_000_000, 1), (700, 1)] {
+            added.add(Duration::from_micros(micros), count);
+        }
+        assert_eq!(added, micros.into_iter().map(Duration::from_micros).collect());
     }
 }

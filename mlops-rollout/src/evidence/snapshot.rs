@@ -6,7 +6,7 @@ use std::time::Duration;
 use mlops_core::Variant;
 use serde::{Deserialize, Serialize};
 
-use super::Latencies;
+use super::{Latencies, MetricEvidence, Users};
 
 /// What was seen of each variant, at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +38,27 @@ impl EvidenceSnapshot {
         self.previous.insert(variant, evidence);
         self
     }
+
+    /// Adds what another replica saw in its windows, to the bit as if one had seen it all.
+    ///
+    /// ```
+    /// use mlops_core::Variant;
+    /// use mlops_rollout::{EvidenceSnapshot, VariantEvidence};
+    ///
+    /// let canary = Variant::new("canary")?;
+    /// let here = EvidenceSnapshot::new().with_current(canary.clone(), VariantEvidence::new(90, 2));
+    /// let mut all = EvidenceSnapshot::new().with_current(canary.clone(), VariantEvidence::new(10, 1));
+    /// all.merge(&here);
+    /// assert_eq!(all.current[&canary], VariantEvidence::new(100, 3));
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
+    pub fn merge(&mut self, other: &Self) {
+        for (ours, theirs) in [(&mut self.current, &other.current), (&mut self.previous, &other.previous)] {
+            for (variant, evidence) in theirs {
+                ours.entry(variant.clone()).or_default().merge(evidence);
+            }
+        }
+    }
 }
 
 /// What was seen of one variant in one window.
@@ -54,6 +75,15 @@ pub struct VariantEvidence {
     pub bad: u64,
     /// How long the answers took.
     pub latencies: Latencies,
+    /// The failures, by what [`Error::label`](mlops_core::Error::label) calls them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub failures_by_class: BTreeMap<String, u64>,
+    /// Numeric metrics, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics: BTreeMap<String, MetricEvidence>,
+    /// Who was served, if [that is counted](super::Evidence::with_users).
+    #[serde(default, skip_serializing_if = "Users::is_empty")]
+    pub users: Users,
 }
 
 impl VariantEvidence {
@@ -77,6 +107,20 @@ impl VariantEvidence {
         self
     }
 
+    /// Adds a numeric metric.
+    #[must_use]
+    pub fn with_metric(mut self, name: impl Into<String>, metric: MetricEvidence) -> Self {
+        self.metrics.insert(name.into(), metric);
+        self
+    }
+
+    /// Adds who was served.
+    #[must_use]
+    pub fn with_users(mut self, users: Users) -> Self {
+        self.users = users;
+        self
+    }
+
     /// Requests that say something about the variant: answered and failed ones.
     #[must_use]
     pub fn requests(&self) -> u64 {
@@ -87,5 +131,27 @@ impl VariantEvidence {
     #[must_use]
     pub fn outcomes(&self) -> u64 {
         self.good.saturating_add(self.bad)
+    }
+
+    /// Adds what another replica saw.
+    pub fn merge(&mut self, other: &Self) {
+        let counts = [
+            (&mut self.successes, other.successes),
+            (&mut self.failures, other.failures),
+            (&mut self.good, other.good),
+            (&mut self.bad, other.bad),
+        ];
+        for (ours, theirs) in counts {
+            *ours = ours.saturating_add(theirs);
+        }
+        self.latencies.merge(&other.latencies);
+        for (class, count) in &other.failures_by_class {
+            let ours = self.failures_by_class.entry(class.clone()).or_default();
+            *ours = ours.saturating_add(*count);
+        }
+        for (name, metric) in &other.metrics {
+            self.metrics.entry(name.clone()).or_default().merge(metric);
+        }
+        self.users.merge(&other.users);
     }
 }

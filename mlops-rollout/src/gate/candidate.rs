@@ -3,56 +3,82 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use mlops_core::{Model, Request, Signature};
+use mlops_core::{Model, Request};
 
-/// A model that wants to be released, and what is known of it.
+use super::{Champion, Evaluation};
+
+/// A model that wants to be released, and what is known of it. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Candidate {
     model: Arc<dyn Model>,
-    metrics: BTreeMap<String, f64>,
-    champion: Option<Champion>,
-    samples: Vec<Request>,
+    known: Arc<Known>,
 }
 
-/// The model that is serving now, as far as gates compare with it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Champion {
-    signature: Signature,
+#[derive(Debug, Clone, Default)]
+struct Known {
     metrics: BTreeMap<String, f64>,
+    evaluation: Option<Evaluation>,
+    champion: Option<Champion>,
+    samples: Vec<Request>,
+    stored: Option<Arc<dyn Model>>,
+    size: Option<u64>,
+    memory: Option<u64>,
 }
 
 impl Candidate {
     /// A candidate of which nothing else is known.
     pub fn new(model: impl Model) -> Self {
-        Self { model: Arc::new(model), metrics: BTreeMap::new(), champion: None, samples: Vec::new() }
+        Self { model: Arc::new(model), known: Arc::default() }
     }
 
-    /// Adds a metric measured offline: `accuracy`, `log_loss`.
+    /// Adds a metric measured offline: `accuracy`, `log_loss`. One that can be computed from the rows of the
+    /// [evaluation](Self::with_evaluation) is computed from them.
     #[must_use]
-    pub fn with_metric(mut self, name: impl Into<String>, value: f64) -> Self {
-        self.metrics.insert(name.into(), value);
-        self
+    pub fn with_metric(self, name: impl Into<String>, value: f64) -> Self {
+        self.with_metrics([(name, value)])
     }
 
     /// Adds metrics measured offline, such as those of a registered version.
     #[must_use]
-    pub fn with_metrics(mut self, metrics: impl IntoIterator<Item = (impl Into<String>, f64)>) -> Self {
-        self.metrics.extend(metrics.into_iter().map(|(name, value)| (name.into(), value)));
-        self
+    pub fn with_metrics(self, metrics: impl IntoIterator<Item = (impl Into<String>, f64)>) -> Self {
+        let metrics = metrics.into_iter().map(|(name, value)| (name.into(), value));
+        self.knowing(|known| known.metrics.extend(metrics))
+    }
+
+    /// Sets what it answered to rows whose truth is known.
+    #[must_use]
+    pub fn with_evaluation(self, evaluation: Evaluation) -> Self {
+        self.knowing(|known| known.evaluation = Some(evaluation))
     }
 
     /// Sets what it would replace.
     #[must_use]
-    pub fn with_champion(mut self, champion: Champion) -> Self {
-        self.champion = Some(champion);
-        self
+    pub fn with_champion(self, champion: Champion) -> Self {
+        self.knowing(|known| known.champion = Some(champion))
     }
 
     /// Adds requests like those it will serve.
     #[must_use]
-    pub fn with_samples(mut self, samples: impl IntoIterator<Item = Request>) -> Self {
-        self.samples.extend(samples);
-        self
+    pub fn with_samples(self, samples: impl IntoIterator<Item = Request>) -> Self {
+        self.knowing(|known| known.samples.extend(samples))
+    }
+
+    /// Sets the model as it comes back from the stored artifact, which is what will be served.
+    #[must_use]
+    pub fn with_stored(self, model: impl Model) -> Self {
+        self.knowing(|known| known.stored = Some(Arc::new(model)))
+    }
+
+    /// Sets the size of its artifacts, in bytes.
+    #[must_use]
+    pub fn with_size(self, bytes: u64) -> Self {
+        self.knowing(|known| known.size = Some(bytes))
+    }
+
+    /// Sets the memory it takes while it serves, in bytes.
+    #[must_use]
+    pub fn with_memory(self, bytes: u64) -> Self {
+        self.knowing(|known| known.memory = Some(bytes))
     }
 
     /// The model.
@@ -61,55 +87,50 @@ impl Candidate {
         &*self.model
     }
 
-    /// The metric of that name.
+    /// The metric of that name, as it was given.
     #[must_use]
     pub fn metric(&self, name: &str) -> Option<f64> {
-        self.metrics.get(name).copied()
+        self.known.metrics.get(name).copied()
+    }
+
+    /// What it answered to rows whose truth is known.
+    #[must_use]
+    pub fn evaluation(&self) -> Option<&Evaluation> {
+        self.known.evaluation.as_ref()
     }
 
     /// What it would replace.
     #[must_use]
     pub fn champion(&self) -> Option<&Champion> {
-        self.champion.as_ref()
+        self.known.champion.as_ref()
     }
 
     /// Requests like those it will serve.
     #[must_use]
     pub fn samples(&self) -> &[Request] {
-        &self.samples
-    }
-}
-
-impl Champion {
-    /// A champion of that signature.
-    #[must_use]
-    pub fn new(signature: Signature) -> Self {
-        Self { signature, metrics: BTreeMap::new() }
+        &self.known.samples
     }
 
-    /// Adds a metric measured offline, on the data the candidate was measured on.
+    /// The model as it comes back from the stored artifact.
     #[must_use]
-    pub fn with_metric(mut self, name: impl Into<String>, value: f64) -> Self {
-        self.metrics.insert(name.into(), value);
+    pub fn stored(&self) -> Option<&dyn Model> {
+        self.known.stored.as_deref()
+    }
+
+    /// The size of its artifacts, in bytes.
+    #[must_use]
+    pub fn size(&self) -> Option<u64> {
+        self.known.size
+    }
+
+    /// The memory it takes while it serves, in bytes.
+    #[must_use]
+    pub fn memory(&self) -> Option<u64> {
+        self.known.memory
+    }
+
+    fn knowing(mut self, change: impl FnOnce(&mut Known)) -> Self {
+        change(Arc::make_mut(&mut self.known));
         self
-    }
-
-    /// Adds metrics measured offline, on the data the candidate was measured on.
-    #[must_use]
-    pub fn with_metrics(mut self, metrics: impl IntoIterator<Item = (impl Into<String>, f64)>) -> Self {
-        self.metrics.extend(metrics.into_iter().map(|(name, value)| (name.into(), value)));
-        self
-    }
-
-    /// What it takes and gives.
-    #[must_use]
-    pub fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    /// The metric of that name.
-    #[must_use]
-    pub fn metric(&self, name: &str) -> Option<f64> {
-        self.metrics.get(name).copied()
     }
 }

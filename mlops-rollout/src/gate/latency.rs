@@ -4,34 +4,33 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use mlops_core::Clock;
 use mlops_core::stats::quantiles;
-use mlops_core::{Clock, SystemClock};
 
-use super::{Candidate, Gate};
-use crate::Judgement;
+use super::measure::{Calls, FOR_P50, FOR_P99, seconds};
+use super::{Candidate, Finding, Gate};
+use crate::Verdict;
 
 /// The candidate's latency on the sample requests must stay below ceilings.
 ///
 /// The gate asks the model the samples in turn, one call at a time: some calls to warm up, then those that
-/// count (10 and 200 unless set). A call that fails fails the gate. Without samples or without a ceiling it
-/// is inconclusive. For a model that might hang, set deadlines or wrap it in a timeout.
-#[derive(Debug, Clone)]
+/// count (10 and 200 unless set), for a minute at most. A call that fails fails the gate. Without samples, and
+/// when the minute ends before there are 10 calls for a p50 or 100 for a p99, it is inconclusive.
+#[derive(Debug, Clone, Default)]
 pub struct LatencyCeiling {
     p50: Option<Duration>,
     p99: Option<Duration>,
-    warm_up: usize,
-    calls: usize,
-    clock: Arc<dyn Clock>,
+    calls: Calls,
 }
 
 impl LatencyCeiling {
-    /// No ceiling yet.
+    /// No ceiling yet. Without a ceiling nothing passes.
     #[must_use]
     pub fn new() -> Self {
-        Self { p50: None, p99: None, warm_up: 10, calls: 200, clock: Arc::new(SystemClock) }
+        Self::default()
     }
 
-    /// The median must not be above this.
+    /// The median must not be above this. Needs 10 calls.
     #[must_use]
     pub fn with_p50(mut self, ceiling: Duration) -> Self {
         self.p50 = Some(ceiling);
@@ -48,46 +47,66 @@ impl LatencyCeiling {
     /// How many calls count.
     #[must_use]
     pub fn with_calls(mut self, calls: usize) -> Self {
-        self.calls = calls;
+        self.calls.counted = calls;
         self
     }
 
     /// How many calls come before those that count.
     #[must_use]
     pub fn with_warm_up(mut self, calls: usize) -> Self {
-        self.warm_up = calls;
+        self.calls.warm_up = calls;
+        self
+    }
+
+    /// For how long calls are made.
+    #[must_use]
+    pub fn within(mut self, time: Duration) -> Self {
+        self.calls.within = time;
         self
     }
 
     /// Takes time from `clock`.
     #[must_use]
     pub fn with_clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Arc::new(clock);
+        self.calls.clock = Arc::new(clock);
         self
     }
 
-    fn judge(&self, seconds: &[f64]) -> Judgement {
-        let Ok([p50, p99]) = quantiles(seconds, &[0.5, 0.99]).map(|found| [found[0], found[1]]) else {
-            return Judgement::inconclusive("no call was measured");
-        };
+    pub(super) fn fault(&self) -> Option<String> {
+        if self.p50.is_none() && self.p99.is_none() {
+            return Some("no ceiling is set; set `p50` or `p99`".to_owned());
+        }
+        self.calls.fault(self.p99.is_some())
+    }
+
+    fn judge(&self, latencies: &[f64]) -> Finding {
+        let needed = if self.p99.is_some() { FOR_P99 } else { FOR_P50 };
+        if latencies.len() < needed {
+            return Finding::inconclusive(format!(
+                "there was time for {} calls of the {needed} that are needed",
+                latencies.len()
+            ));
+        }
+        let found = quantiles(latencies, &[0.5, 0.99]).unwrap_or_default();
+        let [p50, p99] = found[..] else { return Finding::inconclusive("no call was measured") };
         let mut reasons = Vec::new();
         let mut good = true;
         for (name, measured, ceiling) in [("p50", p50, self.p50), ("p99", p99, self.p99)] {
-            let measured = Duration::try_from_secs_f64(measured).unwrap_or(Duration::MAX);
+            let measured = seconds(measured);
             if let Some(ceiling) = ceiling {
                 good &= measured <= ceiling;
                 let relation = if measured <= ceiling { "within" } else { "above" };
                 reasons.push(format!("{name} {measured:.2?} is {relation} {ceiling:.2?}"));
             }
         }
-        let reason = format!("{} ({} calls)", reasons.join("; "), seconds.len());
-        if good { Judgement::passed(reason) } else { Judgement::failed(reason) }
-    }
-}
-
-impl Default for LatencyCeiling {
-    fn default() -> Self {
-        Self::new()
+        let reason = format!("{} ({} calls)", reasons.join("; "), latencies.len());
+        let ceiling = |ceiling: Option<Duration>| ceiling.map_or(f64::NAN, |ceiling| ceiling.as_secs_f64());
+        Finding::new(if good { Verdict::Passed } else { Verdict::Failed }, reason)
+            .with_evidence("p50_seconds", p50)
+            .with_evidence("p99_seconds", if self.p99.is_some() { p99 } else { f64::NAN })
+            .with_evidence("p50_ceiling", ceiling(self.p50))
+            .with_evidence("p99_ceiling", ceiling(self.p99))
+            .with_evidence("calls", latencies.len() as f64)
     }
 }
 
@@ -97,30 +116,21 @@ impl Gate for LatencyCeiling {
         "latency ceiling".to_owned()
     }
 
-    async fn check(&self, candidate: &Candidate) -> Judgement {
-        if self.p50.is_none() && self.p99.is_none() {
-            return Judgement::inconclusive("no ceiling is set");
-        }
-        if self.p99.is_some() && self.calls < 100 {
-            return Judgement::inconclusive(format!("a p99 needs 100 calls, not {}", self.calls));
+    async fn check(&self, candidate: &Candidate) -> Finding {
+        if let Some(fault) = self.fault() {
+            return Finding::inconclusive(fault);
         }
         if candidate.samples().is_empty() {
-            return Judgement::inconclusive("there are no sample requests to measure with");
+            return Finding::inconclusive("there are no sample requests to measure with");
         }
-        let mut seconds = Vec::with_capacity(self.calls);
-        let requests = candidate.samples().iter().cycle().take(self.warm_up.saturating_add(self.calls));
-        for (call, request) in requests.enumerate() {
-            let request = request.clone();
-            let began = self.clock.instant();
-            let result = candidate.model().predict(request).await;
-            let latency = self.clock.instant().saturating_duration_since(began);
-            if let Err(error) = result {
-                return Judgement::failed(format!("call {call} failed: {error}"));
-            }
-            if call >= self.warm_up {
-                seconds.push(latency.as_secs_f64());
+        let mut latencies = Vec::with_capacity(self.calls.counted);
+        for (call, request) in self.calls.plan(candidate.samples()) {
+            match self.calls.time(candidate.model(), request).await {
+                Ok(latency) if call >= self.calls.warm_up => latencies.push(latency),
+                Ok(_) => {}
+                Err(error) => return Finding::failed(format!("call {call} failed: {error}")),
             }
         }
-        self.judge(&seconds)
+        self.judge(&latencies)
     }
 }

@@ -2,8 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{Candidate, Gate};
-use crate::Judgement;
+use super::{Candidate, Finding, Gate};
 
 /// No caller of the champion breaks when the candidate takes its place:
 /// [`Signature::change_to`](mlops_core::Signature::change_to).
@@ -16,15 +15,15 @@ impl Gate for SignatureCompatible {
         "signature compatible".to_owned()
     }
 
-    async fn check(&self, candidate: &Candidate) -> Judgement {
+    async fn check(&self, candidate: &Candidate) -> Finding {
         let Some(champion) = candidate.champion() else {
-            return Judgement::inconclusive("there is no champion to compare with");
+            return Finding::inconclusive("there is no champion to compare with");
         };
         let change = champion.signature().change_to(candidate.model().signature());
         if change.is_breaking() {
-            Judgement::failed(change.to_string())
+            Finding::failed(change.to_string())
         } else {
-            Judgement::passed(change.to_string())
+            Finding::passed(change.to_string())
         }
     }
 }

@@ -2,50 +2,76 @@
 
 mod call;
 mod compare;
+mod fallback;
+mod report;
+mod sample;
 mod shadow;
 mod variants;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use mlops_core::{Call, Model, Observer, Request, Response, Result, Role, Router, Signature, Variant};
+use mlops_core::{
+    Call, Instant, Model, Observer, Reason, Request, Response, Result, Role, Router, Signature, Variant,
+};
+use tokio::runtime::Handle;
 
 use call::answer;
+use fallback::Fallbacks;
 use shadow::Shadows;
-use variants::Variants;
+use variants::{Choice, Variants};
 
-pub use compare::{Comparer, Exact, SameArgmax, ShadowComparison, Within};
+pub use compare::{
+    Agreement, Comparer, Comparisons, DistributionReport, Exact, SameArgmax, SameDistribution, TopK, Within,
+};
+pub use fallback::Fallback;
+pub use report::{Disagreement, OutputReport, OutputValues, ShadowComparison, ShadowReport};
 
 /// A model that owns variants of itself and lets a [`Router`] choose between them.
 ///
 /// * Variants come, go and change while requests are in flight; a request finishes on the model it began
 ///   on.
-/// * Where the router names a variant that is not there, the default answers, and
-///   [`Response::reason`] says so. A variant that is being removed costs no request.
-/// * **Shadows** run after the answer is on its way, on tasks of their own, at most
-///   [`with_max_shadows`](Self::with_max_shadows) at a time; copies beyond that are dropped and counted
-///   (`shadow_requests_dropped_total`). They neither slow nor fail a request. They have as much time as the
-///   request had.
+/// * Every response says which variant answered and why. Where the router names a variant that is not there,
+///   the default answers, and [`Response::reason`] says so. A variant that is being removed costs no request.
+/// * A panic of a variant is an error of that call. With [`with_fallback`](Self::with_fallback) the **default
+///   answers in the place of a variant that fails**, if the deadline of the request allows; that is counted
+///   ([`fallbacks`](Self::fallbacks), `rollout_fallbacks_total`), and the reason begins with `fallback:`.
+/// * **Shadows** run after the answer is there, on a thread of their own unless they are given
+///   [a runtime](Self::with_shadow_runtime) or [more threads](Self::with_shadow_threads): a number of them
+///   [at a time](Self::with_max_shadows), a number [waiting](Self::with_shadow_queue), each with a
+///   [deadline](Self::with_shadow_deadline). Copies beyond that are dropped and counted
+///   (`shadow_requests_dropped_total`). They neither slow nor fail a request. Which requests they see is the
+///   router's to say: [`Shadowed`](crate::Shadowed) takes a share.
+/// * What shadows say is [compared](Self::with_comparer) with what callers got, output by output, and
+///   [reported](Self::shadow_report).
 /// * Observers learn of every prediction, failed ones too. A call whose caller gave up is reported as
 ///   [`Error::DeadlineExceeded`](mlops_core::Error::DeadlineExceeded): a variant that hangs must not look
-///   healthy because nobody waits for it. A panic of a variant is an error of that call.
+///   healthy because nobody waits for it. A failure counts against its variant even if the default stepped in,
+///   whose answer is then one of [`Role::Fallback`].
+///
+/// Without observers, fallback and shadows, a prediction takes no memory beyond the future that a [`Model`]
+/// returns, and that of the variant. With them, copies of requests share their tensors, so that observing takes
+/// none either.
 ///
 /// ```
-/// use mlops_core::{Call, Model, Observer, Result, Variant};
-/// use mlops_rollout::{Routed, Sticky, TrafficSplit};
+/// use mlops_core::{Model, Observer, Result, Variant};
+/// use mlops_rollout::{Fallback, Routed, Sticky, TrafficSplit};
 ///
 /// fn routed(v1: impl Model, v2: impl Model, watch: impl Observer) -> Result<impl Model> {
 ///     let (stable, canary) = (Variant::new("stable")?, Variant::new("canary")?);
 ///     let split = TrafficSplit::new(stable.clone(), [canary.clone()]);
 ///     split.set(&canary, 0.05)?;
-///     Ok(Routed::new(stable, v1, Sticky::new(split, "digits-2")).with_variant(canary, v2)?.observed_by(watch))
+///     let routed = Routed::new(stable, v1, Sticky::new(split, "digits-2")).with_variant(canary, v2)?;
+///     Ok(routed.with_fallback(Fallback::OnFailure).observed_by(watch))
 /// }
 /// ```
 pub struct Routed {
     variants: Variants,
     router: Box<dyn Router>,
     observers: Arc<Vec<Arc<dyn Observer>>>,
+    fallbacks: Fallbacks,
     shadows: Shadows,
 }
 
@@ -56,6 +82,7 @@ impl Routed {
             variants: Variants::new(default, Arc::new(model)),
             router: Box::new(router),
             observers: Arc::default(),
+            fallbacks: Fallbacks::default(),
             shadows: Shadows::new(),
         }
     }
@@ -78,6 +105,13 @@ impl Routed {
         self
     }
 
+    /// When the default answers in the place of a variant that fails: [`Fallback::Never`] unless set.
+    #[must_use]
+    pub fn with_fallback(mut self, fallback: Fallback) -> Self {
+        self.fallbacks = Fallbacks::new(fallback);
+        self
+    }
+
     /// How many shadows may run at a time: 64 unless set. 0 turns them off.
     #[must_use]
     pub fn with_max_shadows(mut self, shadows: usize) -> Self {
@@ -85,10 +119,43 @@ impl Routed {
         self
     }
 
-    /// How the outputs of a shadow are compared with those that the caller got: [`Exact`] unless set.
+    /// How many copies may wait while so many run: 256 unless set. A copy that waits keeps the tensors of its
+    /// request and of the answer in memory.
     #[must_use]
-    pub fn with_comparer(mut self, comparer: impl Comparer) -> Self {
-        self.shadows = self.shadows.with_comparer(comparer);
+    pub fn with_shadow_queue(mut self, copies: usize) -> Self {
+        self.shadows = self.shadows.with_queue(copies);
+        self
+    }
+
+    /// How long a shadow may take, from when it begins. Unless set, as long as the request had, and 30 seconds
+    /// for one without a deadline.
+    #[must_use]
+    pub fn with_shadow_deadline(mut self, deadline: Duration) -> Self {
+        self.shadows = self.shadows.with_deadline(deadline);
+        self
+    }
+
+    /// Runs shadows on so many threads of their own: one unless set. They start with the first shadow. Should
+    /// the system refuse them, all copies are dropped.
+    #[must_use]
+    pub fn with_shadow_threads(mut self, threads: usize) -> Self {
+        self.shadows = self.shadows.with_threads(threads);
+        self
+    }
+
+    /// Runs shadows on that runtime, whose timer has to be enabled. A shadow that computes there takes turns
+    /// with all else that runs there: to let requests alone, let it be another runtime than theirs.
+    #[must_use]
+    pub fn with_shadow_runtime(mut self, runtime: Handle) -> Self {
+        self.shadows = self.shadows.with_runtime(runtime);
+        self
+    }
+
+    /// How the outputs of a shadow are compared with those that the caller got: a [`Comparer`] for all of them,
+    /// or [`Comparisons`] that know one for each. [`Exact`] unless set.
+    #[must_use]
+    pub fn with_comparer(mut self, comparer: impl Into<Comparisons>) -> Self {
+        self.shadows = self.shadows.with_comparisons(comparer.into());
         self
     }
 
@@ -123,10 +190,38 @@ impl Routed {
         self.variants.names()
     }
 
+    /// How often the default was asked in the place of that variant, because it had failed.
+    #[must_use]
+    pub fn fallbacks(&self, variant: &Variant) -> u64 {
+        self.fallbacks.count(variant)
+    }
+
     /// How often the outputs of that shadow agreed with those that callers got.
     #[must_use]
     pub fn comparison(&self, shadow: &Variant) -> ShadowComparison {
         self.shadows.comparison(shadow)
+    }
+
+    /// All that is known of that shadow: its copies, and how far its outputs are from those that callers got.
+    /// It is made now; tests of distributions take their time.
+    #[must_use]
+    pub fn shadow_report(&self, shadow: &Variant) -> ShadowReport {
+        self.shadows.report(shadow)
+    }
+
+    /// Asks one variant, and reports what came of it. `copy` is for the observers.
+    async fn ask(
+        &self,
+        (variant, model, reason): (&Variant, &dyn Model, Reason),
+        request: Request,
+        copy: &Request,
+        role: Role,
+    ) -> Result<Response> {
+        let call = Call::begin(&*self.observers, copy).of_variant(variant, role);
+        let result =
+            answer(model, request).await.map(|response| response.with_variant(variant.clone(), reason));
+        call.finish(result.as_ref());
+        result
     }
 }
 
@@ -137,19 +232,27 @@ impl Model for Routed {
     }
 
     async fn predict(&self, request: Request) -> Result<Response> {
-        let (variant, shadows, reason) = self.router.route(&request.context).into_parts();
-        let (variant, model, reason) = self.variants.choose(variant, reason);
-        if self.observers.is_empty() && shadows.len() == 0 {
+        let (named, shadows, reason) = self.router.route(&request.context).into_parts();
+        let Choice { mut variant, model, reason, is_default } = self.variants.choose(named, reason);
+        let falls_back = self.fallbacks.are_on() && !is_default;
+        if self.observers.is_empty() && shadows.len() == 0 && !falls_back {
             return answer(&*model, request).await.map(|response| response.with_variant(variant, reason));
         }
         let copy = request.clone();
-        let call = Call::begin(&*self.observers, &copy).of_variant(&variant, Role::Primary);
-        let result = answer(&*model, request).await;
-        let result = result.map(|response| response.with_variant(variant.clone(), reason));
-        let elapsed = call.finish(result.as_ref());
+        let time = copy.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let mut result = self.ask((&variant, &*model, reason), request, &copy, Role::Primary).await;
+        if let Err(error) = &result
+            && falls_back
+            && self.fallbacks.cover(error, &copy)
+        {
+            let reason = self.fallbacks.begin(&variant, error);
+            let (default, model) = self.variants.default();
+            result = self.ask((&default, &*model, reason), copy.clone(), &copy, Role::Fallback).await;
+            variant = default;
+        }
         for shadow in shadows.filter(|shadow| *shadow != variant) {
             if let Some(model) = self.variants.model(&shadow) {
-                self.shadows.start(shadow, model, &copy, elapsed, result.as_ref().ok(), &self.observers);
+                self.shadows.start(shadow, model, &copy, time, result.as_ref().ok(), &self.observers);
             }
         }
         result

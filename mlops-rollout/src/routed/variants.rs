@@ -6,12 +6,29 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use mlops_core::{Error, Model, Reason, Result, Signature, Variant};
 
-/// Few variants, so a list is the fastest map. Readers never wait; a change replaces the list.
+/// Readers never wait; a change replaces the list.
 pub(super) struct Variants {
     signature: Signature,
-    /// The first is the default.
-    list: ArcSwap<Vec<(Variant, Arc<dyn Model>)>>,
+    list: ArcSwap<List>,
     writing: Mutex<()>,
+}
+
+/// Few variants, so a list is the fastest map.
+#[derive(Clone)]
+struct List {
+    default: Named,
+    others: Vec<Named>,
+}
+
+/// A variant and its model.
+pub(super) type Named = (Variant, Arc<dyn Model>);
+
+/// Who answers, and why.
+pub(super) struct Choice {
+    pub(super) variant: Variant,
+    pub(super) model: Arc<dyn Model>,
+    pub(super) reason: Reason,
+    pub(super) is_default: bool,
 }
 
 const UNKNOWN: &str = "the router named a variant that is not there; the default answered";
@@ -20,7 +37,7 @@ impl Variants {
     pub(super) fn new(default: Variant, model: Arc<dyn Model>) -> Self {
         Self {
             signature: model.signature().clone(),
-            list: ArcSwap::from_pointee(vec![(default, model)]),
+            list: ArcSwap::from_pointee(List { default: (default, model), others: Vec::new() }),
             writing: Mutex::new(()),
         }
     }
@@ -30,19 +47,32 @@ impl Variants {
     }
 
     /// The variant that was named, or the default.
-    pub(super) fn choose(&self, named: Variant, reason: Reason) -> (Variant, Arc<dyn Model>, Reason) {
+    pub(super) fn choose(&self, named: Variant, reason: Reason) -> Choice {
         let list = self.list.load();
-        match list.iter().find(|(known, _)| *known == named) {
-            Some((_, model)) => (named, Arc::clone(model), reason),
-            None => {
-                let (default, model) = &list[0];
-                (default.clone(), Arc::clone(model), Reason::Other(UNKNOWN.into()))
+        let (default, model) = &list.default;
+        if named == *default {
+            return Choice { variant: named, model: Arc::clone(model), reason, is_default: true };
+        }
+        match list.others.iter().find(|(known, _)| *known == named) {
+            Some((_, model)) => {
+                Choice { variant: named, model: Arc::clone(model), reason, is_default: false }
             }
+            None => Choice {
+                variant: default.clone(),
+                model: Arc::clone(model),
+                reason: Reason::Other(UNKNOWN.into()),
+                is_default: true,
+            },
         }
     }
 
+    pub(super) fn default(&self) -> Named {
+        self.list.load().default.clone()
+    }
+
     pub(super) fn model(&self, variant: &Variant) -> Option<Arc<dyn Model>> {
-        self.list.load().iter().find(|(known, _)| known == variant).map(|(_, model)| Arc::clone(model))
+        let list = self.list.load();
+        list.iter().find(|(known, _)| known == variant).map(|(_, model)| Arc::clone(model))
     }
 
     pub(super) fn names(&self) -> Vec<Variant> {
@@ -56,31 +86,47 @@ impl Variants {
                 "the variant `{variant}` does not fit its siblings: {change}"
             )));
         }
-        Ok(self.change(|list| match list.iter_mut().find(|(known, _)| *known == variant) {
-            Some((_, slot)) => Some(std::mem::replace(slot, model)),
+        Ok(self.change(|list| match list.slot(&variant) {
+            Some(slot) => Some(std::mem::replace(slot, model)),
             None => {
-                list.push((variant, model));
+                list.others.push((variant, model));
                 None
             }
         }))
     }
 
     pub(super) fn remove(&self, variant: &Variant) -> Result<Arc<dyn Model>> {
-        self.change(|list| match list.iter().position(|(known, _)| known == variant) {
-            Some(0) => {
-                Err(Error::conflict(format!("the variant `{variant}` is the default and has to stay")))
+        self.change(|list| {
+            if list.default.0 == *variant {
+                return Err(Error::conflict(format!(
+                    "the variant `{variant}` is the default and has to stay"
+                )));
             }
-            Some(index) => Ok(list.remove(index).1),
-            None => Err(Error::not_found(format!("the variant `{variant}`"))),
+            match list.others.iter().position(|(known, _)| known == variant) {
+                Some(index) => Ok(list.others.remove(index).1),
+                None => Err(Error::not_found(format!("the variant `{variant}`"))),
+            }
         })
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut Vec<(Variant, Arc<dyn Model>)>) -> T) -> T {
+    fn change<T>(&self, change: impl FnOnce(&mut List) -> T) -> T {
         let _one_writer = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut list = Vec::clone(&self.list.load());
+        let mut list = List::clone(&self.list.load());
         let result = change(&mut list);
         self.list.store(Arc::new(list));
         result
+    }
+}
+
+impl List {
+    /// The default first.
+    fn iter(&self) -> impl Iterator<Item = &Named> {
+        std::iter::once(&self.default).chain(&self.others)
+    }
+
+    fn slot(&mut self, variant: &Variant) -> Option<&mut Arc<dyn Model>> {
+        let mut all = std::iter::once(&mut self.default).chain(&mut self.others);
+        all.find(|(known, _)| known == variant).map(|(_, model)| model)
     }
 }
 

@@ -1,9 +1,13 @@
 //! A copy of some requests for a variant that answers nobody.
 
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use mlops_core::{Decision, Result, Router, RoutingContext, Variant};
 
 use super::draws::Draws;
-use super::split::{AtomicShare, checked_share};
+use super::shares::checked_share;
 
 /// Lets a shadow see a share of the requests that another router decides.
 ///
@@ -25,9 +29,13 @@ use super::split::{AtomicShare, checked_share};
 pub struct Shadowed<R> {
     router: R,
     shadow: Variant,
-    share: AtomicShare,
+    share: ShadowShare,
     draws: Draws,
 }
+
+/// The share of requests that a shadow sees, changed while requests flow. A handle: clones share the cell.
+#[derive(Clone)]
+pub struct ShadowShare(Arc<AtomicU64>);
 
 impl<R: Router> Shadowed<R> {
     /// A `share` of the requests, 0 to 1, goes to `shadow` too.
@@ -35,9 +43,7 @@ impl<R: Router> Shadowed<R> {
     /// # Errors
     /// [`Error::InvalidInput`](mlops_core::Error::InvalidInput) when the share is no number from 0 to 1.
     pub fn new(router: R, shadow: Variant, share: f64) -> Result<Self> {
-        let shadowed = Self { router, shadow, share: AtomicShare::zero(), draws: Draws::Entropy };
-        shadowed.set_share(share)?;
-        Ok(shadowed)
+        Ok(Self { router, shadow, share: ShadowShare::new(share)?, draws: Draws::Entropy })
     }
 
     /// Draws the same for the same seed.
@@ -52,14 +58,47 @@ impl<R: Router> Shadowed<R> {
     /// # Errors
     /// [`Error::InvalidInput`](mlops_core::Error::InvalidInput) when the share is no number from 0 to 1.
     pub fn set_share(&self, share: f64) -> Result<()> {
-        checked_share(share).map(|share| self.share.store(share))
+        self.share.set(share)
+    }
+
+    /// The share, to be read and changed where the router itself is out of reach.
+    #[must_use]
+    pub fn share(&self) -> ShadowShare {
+        self.share.clone()
+    }
+}
+
+impl ShadowShare {
+    fn new(share: f64) -> Result<Self> {
+        checked_share(share).map(|share| Self(Arc::new(AtomicU64::new(share.to_bits()))))
+    }
+
+    /// Changes the share, at any time.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`](mlops_core::Error::InvalidInput) when the share is no number from 0 to 1.
+    pub fn set(&self, share: f64) -> Result<()> {
+        checked_share(share).map(|share| self.0.store(share.to_bits(), Ordering::Relaxed))
+    }
+
+    /// The share now, 0 to 1.
+    #[must_use]
+    pub fn now(&self) -> f64 {
+        f64::from_bits(self.0.load(Ordering::Relaxed))
+    }
+}
+
+impl fmt::Debug for ShadowShare {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.now().fmt(f)
     }
 }
 
 impl<R: Router> Router for Shadowed<R> {
     fn route(&self, context: &RoutingContext) -> Decision {
         let decision = self.router.route(context);
-        if self.draws.next() < self.share.load() {
+        let share = self.share.now();
+        if share > 0.0 && self.draws.next() < share {
             decision.with_shadow(self.shadow.clone())
         } else {
             decision
@@ -85,7 +124,11 @@ mod tests {
             (0..10_000).filter(|_| !router.route(&RoutingContext::new()).shadows().is_empty()).count()
         };
         assert!((900..1_100).contains(&shadowed(&router)));
-        router.set_share(0.0).unwrap();
-        assert_eq!(shadowed(&router), 0);
+        let share = router.share();
+        share.set(0.0).unwrap();
+        assert_eq!((shadowed(&router), share.now()), (0, 0.0));
+        assert!(share.set(f64::NAN).is_err() && router.set_share(-0.1).is_err());
+        router.set_share(1.0).unwrap();
+        assert_eq!((shadowed(&router), share.now()), (10_000, 1.0));
     }
 }

@@ -1,17 +1,18 @@
 //! The same user, the same variant.
 
 use mlops_core::{Decision, Reason, Router, RoutingContext};
-use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use super::draws::{Draws, unit};
+use super::draws::Draws;
+use super::hash::{SaltedHash, StickyHash};
 use super::split::TrafficSplit;
 
 /// Assigns each routing key to a variant for good, by the shares of a [`TrafficSplit`].
 ///
 /// A key lies at a point of [0, 1) that depends on nothing but salt and key: the upper 53 bits of
-/// `XXH3_64(key, seed = XXH3_64(salt))`, over 2⁵³. So every replica, today and in another language, agrees,
-/// and nothing is stored. **A share that grows never moves a key that is already on that variant**; one
-/// that shrinks moves only its own. Experiments with different salts are independent of each other.
+/// `XXH3_64(key, seed = XXH3_64(salt))`, over 2⁵³, unless another [`StickyHash`] is chosen. So every
+/// replica, today and in another language, agrees, and nothing is stored. **A share that grows never
+/// moves a key that is already on that variant**; one that shrinks moves only its own. Experiments with
+/// different salts are independent of each other.
 ///
 /// Requests without a key are drawn by weight, one by one; so are those whose key is empty, which is what
 /// a caller sends who has none.
@@ -35,7 +36,7 @@ use super::split::TrafficSplit;
 #[derive(Debug)]
 pub struct Sticky {
     split: TrafficSplit,
-    seed: u64,
+    hash: SaltedHash,
     draws: Draws,
 }
 
@@ -43,7 +44,7 @@ impl Sticky {
     /// Assigns keys by `split`. Another `salt` for each experiment, or the same users are always first.
     #[must_use]
     pub fn new(split: TrafficSplit, salt: impl AsRef<str>) -> Self {
-        Self { split, seed: xxh3_64(salt.as_ref().as_bytes()), draws: Draws::Entropy }
+        Self { split, hash: SaltedHash::new(salt.as_ref()), draws: Draws::Entropy }
     }
 
     /// Draws for requests without a key: the same for the same seed. Keys do not depend on it.
@@ -53,16 +54,26 @@ impl Sticky {
         self
     }
 
-    fn point(&self, key: &str) -> f64 {
-        unit(xxh3_64_with_seed(key.as_bytes(), self.seed))
+    /// Lays keys as another tool does, so that its users stay where they are.
+    #[must_use]
+    pub fn with_hash(mut self, hash: StickyHash) -> Self {
+        self.hash = self.hash.with_hash(hash);
+        self
+    }
+
+    /// Assigns by this attribute in the place of the key: whole accounts or devices instead of users.
+    #[must_use]
+    pub fn by_attribute(mut self, attribute: impl Into<Box<str>>) -> Self {
+        self.hash = self.hash.of_attribute(attribute);
+        self
     }
 }
 
 impl Router for Sticky {
     fn route(&self, context: &RoutingContext) -> Decision {
-        let (point, reason) = match context.key() {
-            Some(key) if !key.is_empty() => (self.point(key), Reason::Sticky),
-            _ => (self.draws.next(), Reason::Weighted),
+        let (point, reason) = match self.hash.point(context) {
+            Some(point) => (point, Reason::Sticky),
+            None => (self.draws.next(), Reason::Weighted),
         };
         Decision::new(self.split.at(point).clone(), reason)
     }
@@ -74,14 +85,18 @@ mod tests {
 
     use super::*;
 
-    /// Computed with python-xxhash. These points must never change: that would move users between variants.
     #[test]
-    fn points_are_forever() {
-        let split = TrafficSplit::new(Variant::new("stable").unwrap(), []);
-        let router = Sticky::new(split.clone(), "salt");
-        let points = ["user-42", "a-key-of-16-byte", "é"].map(|key| router.point(key));
-        assert_eq!(points, [0.087_191_499_502_785_6, 0.935_127_566_011_792_7, 0.404_075_870_711_369_4]);
-        assert_ne!(router.point("user-42"), Sticky::new(split, "pepper").point("user-42"));
+    fn an_attribute_may_stand_for_the_key() {
+        let (stable, canary) = (Variant::new("stable").unwrap(), Variant::new("canary").unwrap());
+        let split = TrafficSplit::new(stable, [canary.clone()]);
+        split.set(&canary, 0.5).unwrap();
+        let (by_key, by_team) =
+            (Sticky::new(split.clone(), "salt"), Sticky::new(split, "salt").by_attribute("team"));
+        for name in (0..100).map(|name| name.to_string()) {
+            let user = RoutingContext::new().with_key(name.as_str());
+            let team = RoutingContext::new().with_key("somebody").with_attribute("team", name.as_str());
+            assert_eq!(by_key.route(&user), by_team.route(&team));
+        }
     }
 
     #[test]
