@@ -348,6 +348,30 @@ async fn watching_survives_a_store_that_is_away() {
     assert_eq!(events.next().await.unwrap().unwrap().change.to_string(), "registered 2.0.0");
 }
 
+#[tokio::test(start_paused = true)]
+async fn watching_asks_for_an_archive_that_is_away_once_in_an_interval() {
+    let store = Faulty::new(|_, _| Fault::None);
+    let watching = ObjectStoreRegistry::open(store.clone(), "").await.unwrap();
+    let watching = watching.with_poll_interval(Duration::from_secs(5));
+    let mut events = watching.watch();
+    let other = ObjectStoreRegistry::open(store.inner.clone(), "").await.unwrap();
+    for version in ["1.0.0", "2.0.0"] {
+        other.register(new("fraud", version)).await.unwrap();
+    }
+    other.checkpoint().await.unwrap();
+    assert_eq!(watching.checkpoint().await.unwrap(), 2, "what is watched for is in the archive now");
+    store.set(|_, path| if path.ends_with(".events") { Fault::Before } else { Fault::None });
+    let begin = tokio::time::Instant::now();
+    for round in 0..3 {
+        assert_eq!(events.next().await.unwrap().unwrap_err().label(), "unavailable");
+        assert_eq!(begin.elapsed().as_secs(), 5 * round);
+    }
+    store.set(|_, _| Fault::None);
+    for version in ["1.0.0", "2.0.0"] {
+        assert_eq!(events.next().await.unwrap().unwrap().change.to_string(), format!("registered {version}"));
+    }
+}
+
 #[tokio::test]
 async fn errors_of_the_store_say_what_was_tried() {
     let store = Faulty::new(|_, _| Fault::Before);

@@ -43,12 +43,18 @@ async fn only_what_trusted_keys_have_signed_is_resolved_and_fetched() {
     assert_eq!(both.fetch(&third, "w").await.unwrap_err().label(), "integrity");
     let event = open().await.sign(&third.id, &two, "security").await.unwrap();
     assert_eq!(event.change.to_string(), format!("signed 3.0.0 with {}", two.public_key()));
-    both.models().await.unwrap();
     assert_eq!(both.fetch(&third, "w").await.unwrap(), &b"3.0.0"[..]);
     let again = open().await.sign(&third.id, &two, "security").await.unwrap_err();
     assert_eq!(again.label(), "conflict", "{again}");
     open().await.checkpoint().await.unwrap();
     assert!(open().await.verify().await.unwrap().is_clean());
+
+    let fourth = signer.register(artifact("4.0.0")).await.unwrap();
+    assert_eq!(
+        any.fetch(&fourth, "w").await.unwrap(),
+        &b"4.0.0"[..],
+        "it is looked for before it is not found"
+    );
 
     // A version somebody made up, with bytes that are in the store.
     let mut made_up = third;

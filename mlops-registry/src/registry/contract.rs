@@ -154,12 +154,12 @@ impl ObjectStoreRegistry {
         Ok(entry.generation)
     }
 
-    /// Whether this version is trusted, which may have come from a registry that knows more by now.
+    /// Whether this version is trusted by now; it may have come from a registry that knows more.
     async fn check_trust_now(&self, version: &ModelVersion) -> Result<()> {
-        match self.check_trust(version) {
-            Err(Error::NotFound { .. }) => self.journal.refresh().await?,
-            trusted => return trusted,
+        if self.check_trust(version).is_ok() {
+            return Ok(());
         }
+        self.journal.refresh().await?;
         self.check_trust(version)
     }
 
