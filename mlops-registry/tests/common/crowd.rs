@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::StreamExt;
 use futures_util::future::join_all;
@@ -63,11 +63,13 @@ impl Crowd {
             let (registry, working) = (registry.clone(), Arc::clone(&working));
             tokio::spawn(async move {
                 while working.load(Ordering::Relaxed) {
+                    let began = Instant::now();
                     match which {
                         0 => drop(registry.collect_garbage(at_once()).await.unwrap()),
                         _ => drop(registry.checkpoint().await.unwrap()),
                     }
-                    tokio::time::sleep(self.rest).await;
+                    // On a slow server at least as long as it took, or nobody else would get through.
+                    tokio::time::sleep(self.rest.max(began.elapsed())).await;
                 }
             })
         });
