@@ -47,14 +47,22 @@ pub(super) fn metrics(queries: &[Vec<f64>], at: usize) -> Vec<(String, Result<f6
         .collect();
     let answered = relevant.iter().filter(|(_, total)| *total > 0).count() as u64;
     let all = queries.len() as u64;
-    let of_relevant = |figure: &dyn Fn(&[bool], u64) -> Result<f64, StatsError>| {
-        mean(relevant.iter().map(|(relevant, total)| figure(relevant, *total)))
-    };
     vec![
         (format!("ndcg@{at}"), mean(queries.iter().map(|grades| gain(grades, at))), answered),
-        ("mrr".to_owned(), of_relevant(&|relevant, _| reciprocal_rank(relevant)), all),
-        ("map".to_owned(), of_relevant(&ranked_average_precision), answered),
-        (format!("precision@{at}"), of_relevant(&|relevant, _| precision_at(relevant, at)), all),
-        (format!("recall@{at}"), of_relevant(&|relevant, total| recall_at(relevant, at, total)), answered),
+        ("mrr".to_owned(), mean_of(&relevant, |relevant, _| reciprocal_rank(relevant)), all),
+        ("map".to_owned(), mean_of(&relevant, ranked_average_precision), answered),
+        (format!("precision@{at}"), mean_of(&relevant, |relevant, _| precision_at(relevant, at)), all),
+        (
+            format!("recall@{at}"),
+            mean_of(&relevant, |relevant, total| recall_at(relevant, at, total)),
+            answered,
+        ),
     ]
+}
+
+fn mean_of(
+    queries: &[(Vec<bool>, u64)],
+    figure: impl Fn(&[bool], u64) -> Result<f64, StatsError>,
+) -> Result<f64, StatsError> {
+    mean(queries.iter().map(|(relevant, total)| figure(relevant, *total)))
 }
