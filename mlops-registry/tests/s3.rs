@@ -71,7 +71,7 @@ async fn of_many_that_create_an_object_one_wins() {
 // Slow, for the server answers one request at a time.
 const REST: Duration = Duration::from_secs(5);
 const CROWD: Crowd =
-    Crowd { processes: 8, writers: 25, bytes_of: 10, movers_of: 10, deleters_of: 10, rest: REST };
+    Crowd { processes: 8, writers: 25, bytes_of: 5, movers_of: 5, deleters_of: 3, rest: REST };
 
 /// Not a test by itself: one of the processes below.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
