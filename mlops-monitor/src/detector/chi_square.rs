@@ -47,11 +47,13 @@ impl Rule for ChiSquareRule {
     fn assess(&self, feature: &FeatureProfile, counts: &FeatureCounts) -> Assessment {
         let (n, m) = (feature.counts().present(), counts.present());
         let enough = n.min(m) >= self.min_samples.max(1) && fits(feature, counts);
+        if !enough {
+            return Assessment::too_few_samples(self.test(), n, m);
+        }
         let reference = feature.binning().coarse_counts(&feature.counts().bins);
         let current = feature.binning().coarse_counts(&counts.bins);
-        let p_value =
-            || Pooled::of_feature(feature, &reference, &current).p_value(ChiSquaredStatistic::Pearson);
-        let Some(p_value) = enough.then(p_value).flatten() else {
+        let pooled = Pooled::of_feature(feature, &reference, &current);
+        let Some(p_value) = pooled.p_value(ChiSquaredStatistic::Pearson) else {
             return Assessment::too_few_samples(self.test(), n, m);
         };
         self.assessment(effect(&reference, &current, n, m), p_value, n, m)
