@@ -18,6 +18,10 @@ const COARSE: usize = 10;
 const MOST_EDGES: usize = 255;
 /// One of so many edges is a guide.
 const STRIDE: usize = 16;
+/// Equal parts of the range of the edges.
+const PARTS: usize = 256;
+/// The most edges of a part: one less than a power of two.
+const MOST_IN_PART: usize = 7;
 
 /// Fine bins, and coarse ones that are unions of them.
 ///
@@ -30,15 +34,25 @@ pub(crate) struct Grid {
     coarse: Vec<u8>,
 }
 
-/// The edges as keys, for searching: integers are compared sooner than numbers. Over many features the keys do not fit
-/// into a first-level cache, but the guides do, so only the second half of a search waits, and for one or two lines.
+/// The edges as keys, for searching: integers are compared sooner than numbers.
 #[derive(Clone, PartialEq)]
 #[repr(align(64))]
 struct Table {
+    parts: Option<Parts>,
     /// `keys[STRIDE * i]` at index i.
     guides: [i64; (MOST_EDGES + 1) / STRIDE],
-    /// That of edge i at index i + 1, then the greatest of all, so that a search always takes the same eight steps.
-    keys: [i64; MOST_EDGES + 1],
+    /// That of edge i at index i + 1, then the greatest of all, so that a search always takes the same steps.
+    keys: [i64; MOST_EDGES + 1 + MOST_IN_PART],
+}
+
+/// Where to look for a value, if the edges lie so evenly that few are in any of the equal parts of their range: those of
+/// normal, uniform and exponential features do, those of heavy tails do not and are searched by guides.
+#[derive(Clone, PartialEq)]
+struct Parts {
+    low: f64,
+    per_unit: f64,
+    /// How many edges lie in the parts before each.
+    before: [u8; PARTS],
 }
 
 impl Grid {
@@ -94,21 +108,14 @@ impl Grid {
         self.edges.len() + 1
     }
 
-    /// The fine bin of a value that is not NaN: how many edges are below it, one bit after the other.
+    /// The fine bin of a value that is not NaN: how many edges are below it.
+    #[inline]
     pub(crate) fn bin(&self, value: f64) -> usize {
-        let Table { keys, guides } = &*self.table;
         let key = key(value);
-        let mut guide = 0;
-        for bit in [8, 4, 2, 1] {
-            let more = guide | bit;
-            guide = select_unpredictable(guides[more] < key, more, guide);
+        match &self.table.parts {
+            Some(parts) => self.table.search::<{ MOST_IN_PART }>(parts.edges_before(value), key),
+            None => self.table.search::<{ STRIDE - 1 }>(self.table.guide(key) * STRIDE, key),
         }
-        let mut below = guide * STRIDE;
-        for bit in [8, 4, 2, 1] {
-            let more = below | bit;
-            below = select_unpredictable(keys[more] < key, more, below);
-        }
-        below
     }
 
     /// The fine bin of a value; the one behind all of them is that of missing values.
@@ -132,9 +139,62 @@ impl Grid {
 impl Table {
     /// For at most [`MOST_EDGES`] edges, in order.
     fn of(edges: &[f64]) -> Self {
-        let mut keys = [i64::MAX; MOST_EDGES + 1];
+        let mut keys = [i64::MAX; MOST_EDGES + 1 + MOST_IN_PART];
         keys.iter_mut().skip(1).zip(edges).for_each(|(slot, edge)| *slot = key(*edge));
-        Self { guides: array::from_fn(|index| keys[STRIDE * index]), keys }
+        Self { parts: Parts::of(edges), guides: array::from_fn(|index| keys[STRIDE * index]), keys }
+    }
+
+    /// The last guide that is below the key; the first one counts as that.
+    fn guide(&self, key: i64) -> usize {
+        let mut guide = 0;
+        for bit in [8, 4, 2, 1] {
+            let more = guide | bit;
+            guide = select_unpredictable(self.guides[more] < key, more, guide);
+        }
+        guide
+    }
+
+    /// How many edges are below the key, if that is `least` or at most so many more.
+    #[inline]
+    fn search<const MORE: usize>(&self, least: usize, key: i64) -> usize {
+        let mut below = least;
+        let mut step = MORE.div_ceil(2);
+        while step > 0 {
+            let more = below + step;
+            below = select_unpredictable(self.keys[more] < key, more, below);
+            step /= 2;
+        }
+        below
+    }
+}
+
+impl Parts {
+    /// Parts of the range of most edges, of which the first and the last may be far out: what lies beyond is in the
+    /// first part and the last.
+    fn of(edges: &[f64]) -> Option<Self> {
+        let (low, high) = (edges.get(1)?, edges.get(edges.len().checked_sub(2)?)?);
+        let (range, per_unit) = (high - low, PARTS as f64 / (high - low));
+        if range <= 0.0 || !range.is_finite() || !per_unit.is_finite() {
+            return None;
+        }
+        let mut parts = Self { low: *low, per_unit, before: [0; PARTS] };
+        let mut counts = [0; PARTS];
+        edges.iter().for_each(|edge| counts[parts.part(*edge)] += 1);
+        let mut sum = 0;
+        for (before, count) in parts.before.iter_mut().zip(counts) {
+            *before = sum as u8;
+            sum += count;
+        }
+        counts.iter().all(|count| *count <= MOST_IN_PART).then_some(parts)
+    }
+
+    /// The part of a value. Greater values are never in earlier parts, however they are rounded.
+    fn part(&self, value: f64) -> usize {
+        usize::from(((value - self.low) * self.per_unit) as u8)
+    }
+
+    fn edges_before(&self, value: f64) -> usize {
+        usize::from(self.before[self.part(value)])
     }
 }
 
@@ -220,6 +280,32 @@ mod tests {
             let counts = bin_counts(&values, grid.edges(), Closed::Right).unwrap();
             prop_assert_eq!(counts.last(), Some(&0));
             prop_assert!(counts[0] == 0 || values.contains(&-f64::MAX));
+        }
+    }
+
+    /// Each in a way that finds the bins of all of its values.
+    #[test]
+    fn even_edges_are_searched_by_parts_and_others_by_guides() {
+        let quantiles = |quantile: fn(f64) -> f64| -> Vec<f64> {
+            (1..5_000).map(|k| quantile(f64::from(k) / 5_000.0)).collect()
+        };
+        let cauchy = |p: f64| (std::f64::consts::PI * (p - 0.5)).tan();
+        for (values, by_parts) in [
+            (quantiles(|p| p), true),
+            (quantiles(|p| -p.ln()), true),
+            (quantiles(|p| 1e9 + (p / (1.0 - p)).ln()), true),
+            (quantiles(cauchy), false),
+            (vec![1.0], false),
+            (vec![1.0, 2.0, 2.0, 3.0], true),
+            (vec![-f64::MAX, 0.0, 1.0, f64::MAX], false),
+            ((0..200).map(|i| 1.0 + f64::from(i) * f64::EPSILON).collect(), true),
+        ] {
+            let grid = grid(&values);
+            assert_eq!(grid.table.parts.is_some(), by_parts, "{:?}", grid.edges());
+            for value in values.into_iter().chain([f64::INFINITY, f64::NEG_INFINITY, 0.0, -0.0, 1e-300]) {
+                let below = grid.edges().partition_point(|edge| *edge < value);
+                assert_eq!(grid.bin(value), below, "{value} among {:?}", grid.edges());
+            }
         }
     }
 
