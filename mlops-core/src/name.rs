@@ -3,9 +3,9 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize, Serializer};
+use smol_str::SmolStr;
 
 use crate::{Error, Result};
 
@@ -16,10 +16,10 @@ macro_rules! names {
         $(#[$docs])*
         ///
         /// One to 128 ASCII letters, digits, `.`, `_` and `-`, the first a letter or a digit: safe in URLs,
-        /// file paths and metric labels. Cheap to clone.
+        /// file paths and metric labels. Cheap to clone: up to 23 bytes are copied, more are shared.
         #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
         #[serde(try_from = "String")]
-        pub struct $name(Arc<str>);
+        pub struct $name(SmolStr);
 
         impl $name {
             #[doc = concat!("Parses the name of ", $what, ".")]
@@ -32,6 +32,7 @@ macro_rules! names {
 
             /// The name as text.
             #[must_use]
+            #[inline]
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -67,18 +68,20 @@ macro_rules! names {
 
         impl From<$name> for String {
             fn from(name: $name) -> Self {
-                name.0.as_ref().into()
+                name.0.into()
             }
         }
 
         /// So that maps are asked by text that need not be a valid name.
         impl Borrow<str> for $name {
+            #[inline]
             fn borrow(&self) -> &str {
                 &self.0
             }
         }
 
         impl AsRef<str> for $name {
+            #[inline]
             fn as_ref(&self) -> &str {
                 &self.0
             }

@@ -106,12 +106,14 @@ impl RoutingContext {
 
     /// The key of sticky assignment.
     #[must_use]
+    #[inline]
     pub fn key(&self) -> Option<&str> {
         self.key.as_deref()
     }
 
     /// The attribute of that name.
     #[must_use]
+    #[inline]
     pub fn attribute(&self, name: &str) -> Option<&str> {
         self.attributes.iter().find(|(known, _)| **known == *name).map(|(_, value)| &**value)
     }
@@ -163,6 +165,7 @@ impl Response {
 
     /// Sets which variant answered, and why that one.
     #[must_use]
+    #[inline]
     pub fn with_variant(mut self, variant: Variant, reason: Reason) -> Self {
         (self.variant, self.reason) = (Some(variant), Some(reason));
         self

@@ -59,6 +59,7 @@ pub enum Reason {
 impl Decision {
     /// That variant answers, and no other sees the request.
     #[must_use]
+    #[inline]
     pub fn new(variant: Variant, reason: Reason) -> Self {
         Self { variant, shadows: SmallVec::new(), reason }
     }
@@ -66,6 +67,7 @@ impl Decision {
     /// Lets `shadow` see a copy of the request; its answer is compared, never returned. The variant that
     /// answers is no shadow of itself, and none shadows twice: such a call changes nothing.
     #[must_use]
+    #[inline]
     pub fn with_shadow(mut self, shadow: Variant) -> Self {
         if shadow != self.variant && !self.shadows.contains(&shadow) {
             self.shadows.push(shadow);
@@ -75,24 +77,28 @@ impl Decision {
 
     /// The variant that answers.
     #[must_use]
+    #[inline]
     pub fn variant(&self) -> &Variant {
         &self.variant
     }
 
     /// The variants that see a copy.
     #[must_use]
+    #[inline]
     pub fn shadows(&self) -> &[Variant] {
         &self.shadows
     }
 
     /// Why.
     #[must_use]
+    #[inline]
     pub fn reason(&self) -> &Reason {
         &self.reason
     }
 
     /// The variant that answers, the shadows, and why.
     #[must_use]
+    #[inline]
     pub fn into_parts(self) -> (Variant, impl ExactSizeIterator<Item = Variant>, Reason) {
         (self.variant, self.shadows.into_iter(), self.reason)
     }

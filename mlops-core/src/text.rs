@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use smol_str::SmolStr;
 
-/// A text that is cloned without an allocation: one of the program itself, or one that the clones share.
+/// A text that is cloned without an allocation: one of the program itself, a short one (up to 23 bytes), which is copied,
+/// or one that the clones share.
 ///
 /// ```
 /// use mlops_core::Text;
@@ -17,23 +18,15 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// assert_eq!(constant, made);
 /// assert_eq!(made.clone().len(), 5);
 /// ```
-#[derive(Clone)]
-pub struct Text(Kept);
-
-#[derive(Clone)]
-enum Kept {
-    Static(&'static str),
-    Shared(Arc<str>),
-}
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Text(SmolStr);
 
 impl Text {
     /// The text itself.
     #[must_use]
+    #[inline]
     pub fn as_str(&self) -> &str {
-        match &self.0 {
-            Kept::Static(text) => text,
-            Kept::Shared(text) => text,
-        }
+        &self.0
     }
 }
 
@@ -53,19 +46,19 @@ impl AsRef<str> for Text {
 
 impl From<&'static str> for Text {
     fn from(text: &'static str) -> Self {
-        Self(Kept::Static(text))
+        Self(SmolStr::new_static(text))
     }
 }
 
 impl From<Arc<str>> for Text {
     fn from(text: Arc<str>) -> Self {
-        Self(Kept::Shared(text))
+        Self(text.into())
     }
 }
 
 impl From<String> for Text {
     fn from(text: String) -> Self {
-        Self(Kept::Shared(text.into()))
+        Self(text.into())
     }
 }
 
@@ -75,20 +68,6 @@ impl From<Cow<'static, str>> for Text {
             Cow::Borrowed(text) => text.into(),
             Cow::Owned(text) => text.into(),
         }
-    }
-}
-
-impl PartialEq for Text {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_str() == other.as_str()
-    }
-}
-
-impl Eq for Text {}
-
-impl Hash for Text {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.as_str().hash(state);
     }
 }
 
@@ -140,8 +119,8 @@ mod tests {
     }
 
     #[test]
-    fn clones_share_the_text() {
-        let text = Text::from("made up".to_owned());
+    fn clones_share_a_long_text() {
+        let text = Text::from("made up while the program runs".to_owned());
         assert!(std::ptr::eq(text.as_str(), text.clone().as_str()));
     }
 }

@@ -6,6 +6,8 @@
 #![allow(clippy::expect_used)]
 
 use std::hint::black_box;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use mlops_core::{Result, Router, RoutingContext, Variant};
@@ -35,8 +37,21 @@ fn measure(criterion: &mut Criterion) -> Result<()> {
     bench("five rules, the last one holds", &five_rules(Condition::version("app", ">=2.1.0, <3.0.0"))?);
     bench("five rules, none holds", &five_rules(Condition::version("app", ">=3.0.0"))?);
     bench("composed", &composed()?);
+    let weighted = Weighted::new(split()?);
+    group.bench_function("weighted, by two threads at once", |bencher| {
+        bencher.iter_custom(|times| {
+            on_two_threads(|| (0..times).for_each(|_| drop(weighted.route(black_box(&user)))))
+        });
+    });
     group.finish();
     Ok(())
+}
+
+/// How long both take that do the same at the same time.
+fn on_two_threads(work: impl Fn() + Sync) -> Duration {
+    let began = Instant::now();
+    thread::scope(|scope| (0..2).for_each(|_| drop(scope.spawn(&work))));
+    began.elapsed()
 }
 
 /// Of five kinds, of which four do not hold.
@@ -45,7 +60,7 @@ fn five_rules(last: Condition) -> Result<Targeted<Sticky>> {
         .with_rule("staff", Condition::equals("staff", "yes"), variant("canary")?)?
         .with_rule("nordics", Condition::one_of("country", ["SE", "DK", "FI", "IS"]), variant("canary")?)?
         .with_rule("old", Condition::prefix("app", "1."), variant("stable")?)?
-        .with_rule("sample", Condition::sample(0.0, "sample"), variant("canary")?)?
+        .with_rule("sample", Condition::sample(0.001, "sample"), variant("canary")?)?
         .with_rule("new", last, variant("canary")?)
 }
 

@@ -210,18 +210,20 @@ impl Routed {
     }
 
     /// Asks one variant, and reports what came of it. `copy` is for the observers.
-    async fn ask(
-        &self,
-        (variant, model, reason): (&Variant, &dyn Model, Reason),
+    fn ask<'a>(
+        &'a self,
+        (variant, model, reason): (&'a Variant, &'a dyn Model, Reason),
         request: Request,
-        copy: &Request,
+        copy: &'a Request,
         role: Role,
-    ) -> Result<Response> {
+    ) -> impl Future<Output = Result<Response>> + Send + 'a {
         let call = Call::begin(&*self.observers, copy).of_variant(variant, role);
-        let result =
-            answer(model, request).await.map(|response| response.with_variant(variant.clone(), reason));
-        call.finish(result.as_ref());
-        result
+        let answer = answer(model, request);
+        async move {
+            let result = answer.await.map(|response| response.with_variant(variant.clone(), reason));
+            call.finish(result.as_ref());
+            result
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::StickyHash;
 use super::hash::SaltedHash;
-use super::predicate::Predicate;
+use super::predicate::{Predicate, Words};
 use super::shares::checked_share;
 use super::version::VersionRange;
 
@@ -183,7 +183,7 @@ impl Condition {
         Ok(match self {
             Self::Equals { attribute, value } => Predicate::Equals(named(attribute)?, value.as_str().into()),
             Self::OneOf { attribute, values } => {
-                Predicate::OneOf(named(attribute)?, sorted(values, "one_of")?)
+                Predicate::OneOf(named(attribute)?, listed(values, "one_of")?)
             }
             Self::Prefix { prefix, .. } if prefix.is_empty() => {
                 return refused("every text begins with an empty prefix; ask whether the attribute exists");
@@ -195,7 +195,7 @@ impl Condition {
                 Predicate::Version(named(attribute)?, VersionRange::parse(matches)?)
             }
             Self::Exists { attribute } => Predicate::Exists(named(attribute)?),
-            Self::KeyIn(keys) => Predicate::KeyIn(sorted(keys, "key_in")?),
+            Self::KeyIn(keys) => Predicate::KeyIn(listed(keys, "key_in")?),
             Self::Sample { share, salt, hash, attribute } => {
                 let salted = SaltedHash::new(salt).with_hash(*hash);
                 let salted = match attribute {
@@ -219,13 +219,11 @@ fn named(attribute: &str) -> Result<Box<str>> {
     if attribute.is_empty() { refused("an attribute has no name") } else { Ok(attribute.into()) }
 }
 
-fn sorted(values: &[String], which: &str) -> Result<Box<[Box<str>]>> {
+fn listed(values: &[String], which: &str) -> Result<Words> {
     if values.is_empty() {
         return refused(format!("`{which}` lists nothing, so it would never hold"));
     }
-    let mut values: Vec<Box<str>> = values.iter().map(|value| value.as_str().into()).collect();
-    values.sort_unstable();
-    Ok(values.into())
+    Ok(Words::new(values))
 }
 
 fn compiled(conditions: &[Condition], which: &str, depth: usize) -> Result<Box<[Predicate]>> {

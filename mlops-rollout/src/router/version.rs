@@ -84,26 +84,23 @@ struct Version<'a> {
 
 impl<'a> Version<'a> {
     fn parse(text: &'a str) -> Option<Self> {
-        let text = text.strip_prefix(['v', 'V']).unwrap_or(text);
-        let text = text.split_once('+').map_or(text, |(version, _build)| version);
-        let (core, pre) = match text.split_once('-') {
-            Some((core, pre)) => (core, Some(pre)),
-            None => (text, None),
-        };
+        let mut rest = text.strip_prefix(['v', 'V']).unwrap_or(text);
         let mut numbers = [0; 3];
-        let mut parts = core.split('.');
         for (place, number) in numbers.iter_mut().enumerate() {
-            match parts.next() {
-                Some(part) if is_number(part) => *number = part.parse().ok()?,
-                None if place > 0 => break,
-                _ => return None,
+            if place > 0 {
+                let Some(more) = rest.strip_prefix('.') else { break };
+                rest = more;
             }
+            (*number, rest) = leading_number(rest)?;
         }
+        let Some(pre) = rest.strip_prefix('-') else {
+            return (rest.is_empty() || rest.starts_with('+')).then_some(Self { numbers, pre: "" });
+        };
+        let pre = pre.split_once('+').map_or(pre, |(pre, _build)| pre);
         let is_identifier = |part: &str| {
             !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
         };
-        let is_sound = parts.next().is_none() && pre.is_none_or(|pre| pre.split('.').all(is_identifier));
-        is_sound.then(|| Self { numbers, pre: pre.unwrap_or_default() })
+        pre.split('.').all(is_identifier).then_some(Self { numbers, pre })
     }
 
     fn cmp(&self, other: &Self) -> Ordering {
@@ -114,6 +111,16 @@ impl<'a> Version<'a> {
             (one, another) => compare_pre_releases(one, another),
         })
     }
+}
+
+/// The number that a text begins with, and what comes behind it.
+fn leading_number(text: &str) -> Option<(u64, &str)> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit);
+    let (number, length) = digits.enumerate().try_fold((0_u64, 0), |(number, _), (index, digit)| {
+        let number = number.checked_mul(10)?.checked_add(u64::from(digit - b'0'))?;
+        Some((number, index + 1))
+    })?;
+    if length == 0 { None } else { Some((number, text.get(length..)?)) }
 }
 
 fn is_number(part: &str) -> bool {

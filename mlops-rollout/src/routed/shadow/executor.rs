@@ -38,9 +38,13 @@ pub(super) struct Options {
 }
 
 struct Started<T> {
-    tasks: UnboundedSender<(T, Place)>,
+    tasks: UnboundedSender<Placed<T>>,
     own: Option<Runtime>,
 }
+
+/// A task and the place that it has. In a box: the queue allocates room for 32 at a time, and whoever hands over the
+/// first of them would wait for a big piece of memory.
+type Placed<T> = Box<(T, Place)>;
 
 /// How long the dispatcher sleeps when there is nothing to do.
 const LOOK: Duration = Duration::from_millis(1);
@@ -61,7 +65,7 @@ impl<T: Task> Executor<T> {
     pub(super) fn submit(&self, task: impl FnOnce() -> T) -> bool {
         let Some(place) = self.room.enter() else { return false };
         match self.started.get_or_init(|| self.start()) {
-            Some(started) => started.tasks.send((task(), place)).is_ok(),
+            Some(started) => started.tasks.send(Box::new((task(), place))).is_ok(),
             None => false,
         }
     }
@@ -100,9 +104,10 @@ impl<T> Drop for Started<T> {
     }
 }
 
-async fn dispatch<T: Task>(mut tasks: UnboundedReceiver<(T, Place)>, running: Arc<Semaphore>) {
+async fn dispatch<T: Task>(mut tasks: UnboundedReceiver<Placed<T>>, running: Arc<Semaphore>) {
     while let Ok(permit) = Arc::clone(&running).acquire_owned().await {
-        let Some((task, place)) = next(&mut tasks).await else { return };
+        let Some(placed) = next(&mut tasks).await else { return };
+        let (task, place) = *placed;
         tokio::spawn(async move {
             let _given_back_in_the_end = (permit, place);
             task.run().await;
