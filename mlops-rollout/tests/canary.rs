@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use mlops_core::{
-    Clock, Error, ManualClock, Model, Request, Response, Result, Router, RoutingContext, Signature, Variant,
+    Clock, DType, Dimension, Error, ManualClock, Model, Request, Response, Result, Router, RoutingContext,
+    Signature, TensorSpec, Tensors, Variant,
 };
 use mlops_rollout::{
-    Audit, Controller, Event, Evidence, Heard, LatencyCheck, Plan, RateCheck, Routed, ShadowEvidence,
-    Shadowed, State, Step, Sticky, TrafficSplit,
+    Analysis, Audit, Controller, Event, Evidence, Heard, LatencyCheck, Plan, RateCheck, RateLimit, Routed,
+    ShadowEvidence, Shadowed, State, Step, Sticky, TrafficSplit, Within,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -258,7 +259,7 @@ async fn a_candidate_is_a_shadow_before_it_answers_anybody() {
             .with_variant(next.clone(), model(broken))
             .unwrap()
             .observed_by(Arc::clone(&evidence))
-            .observed_by(Arc::clone(&shadows));
+            .with_shadow_evidence(Arc::clone(&shadows));
         let steps = [Step::shadow(1.0), Step::new(0.5)].map(|step| step.with_min_samples(50));
         let controller = || {
             let controller = Controller::new(
@@ -291,6 +292,67 @@ async fn a_candidate_is_a_shadow_before_it_answers_anybody() {
         } else {
             assert!(matches!(state, State::Step { index: 1, .. }), "{state}: {}", controller.status());
             assert_eq!(split.share(&next), Some(0.5));
+        }
+    }
+}
+
+/// Always says the same.
+#[derive(Debug)]
+struct Saying(Signature, f32);
+
+impl Saying {
+    fn new(what: f32) -> Self {
+        let spec = TensorSpec::new("y", DType::Fp32, [Dimension::Batch]);
+        Self(Signature::new([], [spec]).unwrap(), what)
+    }
+}
+
+#[async_trait]
+impl Model for Saying {
+    fn signature(&self) -> &Signature {
+        &self.0
+    }
+
+    async fn predict(&self, request: Request) -> Result<Response> {
+        Ok(Response::new(Tensors::new().with("y", vec![self.1])).with_id(request.id))
+    }
+}
+
+#[tokio::test]
+async fn a_shadow_that_says_something_else_never_answers_anybody() {
+    for (says, agrees) in [(1.25, true), (2.0, false)] {
+        let (stable, next) = (Variant::new("stable").unwrap(), Variant::new("next").unwrap());
+        let split = TrafficSplit::new(stable.clone(), [next.clone()]);
+        let (evidence, shadows) = (Arc::new(Evidence::new()), Arc::new(ShadowEvidence::new()));
+        let router = Arc::new(Shadowed::new(Sticky::new(split.clone(), "x"), next.clone(), 0.0).unwrap());
+        let routed = Routed::new(stable, Saying::new(1.0), Arc::clone(&router))
+            .with_variant(next.clone(), Saying::new(says))
+            .unwrap()
+            .with_comparer(Within::new(0.5, 0.0))
+            .observed_by(Arc::clone(&evidence))
+            .with_shadow_evidence(Arc::clone(&shadows));
+        let mostly_the_same = Analysis::new([RateCheck::failures()]).unwrap();
+        let mostly_the_same = mostly_the_same.with_check(RateLimit::bad_outcomes(0.02)).unwrap();
+        let unseen = Step::shadow(1.0).with_min_samples(200).with_analysis(mostly_the_same);
+        let plan = Plan::new([unseen, Step::new(0.5).with_min_samples(50)]).unwrap();
+        let controller = Controller::new(plan, split.clone(), next.clone(), evidence).unwrap();
+        let controller = controller.with_shadow(router, Arc::clone(&shadows));
+
+        controller.tick().unwrap();
+        for user in 0..400 {
+            routed.predict(Request::default()).await.unwrap();
+            while shadows.seen(&next).good + shadows.seen(&next).bad <= user {
+                tokio::task::yield_now().await;
+            }
+        }
+        let state = controller.tick().unwrap();
+        let status = controller.status();
+        if agrees {
+            assert!(matches!(state, State::Step { index: 1, .. }), "{state}: {status}");
+        } else {
+            assert!(matches!(state, State::RolledBack { .. }), "{state}: {status}");
+            assert!(status.contains("bad outcome"), "{status}");
+            assert_eq!(split.share(&next), Some(0.0));
         }
     }
 }

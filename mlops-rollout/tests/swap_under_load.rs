@@ -1,7 +1,7 @@
-//! Variants come, go, change, are promoted and rolled back while requests are in flight: none fails, none is
-//! misattributed.
+//! Variants come, go, change, are promoted and rolled back while requests are in flight, by hand and by a controller:
+//! none fails, none is misattributed, and the controller is right every time.
 //!
-//! `MLOPS_SOAK_SECONDS` sets how long the 1,000 releases take together: 3 unless set, 120 for a long run.
+//! `MLOPS_SOAK_SECONDS` sets how long the 1,000 releases take together at least: 3 unless set, 120 for a long run.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 use std::panic::PanicHookInfo;
@@ -14,7 +14,9 @@ use mlops_core::{
     DType, Dimension, Error, Model, Request, Response, Result, Signature, Tensor, TensorSpec, Tensors,
     Variant,
 };
-use mlops_rollout::{Evidence, Fallback, Routed, Shadowed, TrafficSplit, Weighted};
+use mlops_rollout::{
+    Controller, Evidence, Fallback, Plan, Routed, Shadowed, State, Step, TrafficSplit, Weighted,
+};
 use tokio::time::Instant;
 
 const ROUNDS: usize = 1_000;
@@ -106,20 +108,26 @@ struct Service {
     ledger: Ledger,
     /// The model behind the stable variant, and that behind the canary.
     present: [AtomicI64; 2],
+    evidence: Arc<Evidence>,
+    /// How many requests of each caller were answered.
+    answered: [AtomicU64; CALLERS as usize],
 }
 
 impl Service {
-    fn new(evidence: &Arc<Evidence>) -> Self {
+    fn new() -> Self {
+        let evidence = Arc::new(Evidence::new());
         let variants = ["stable", "canary"].map(|name| Variant::new(name).unwrap());
         let [stable, canary] = variants.clone();
         let split = TrafficSplit::new(stable.clone(), [canary.clone()]);
         let router = Shadowed::new(Weighted::seeded(split.clone(), 1), canary, 0.1).unwrap().with_seed(2);
         let routed = Routed::new(stable, Stamped::new(0, false), router)
             .with_fallback(Fallback::OnFailure)
-            .observed_by(Arc::clone(evidence));
+            .observed_by(Arc::clone(&evidence));
         let ledger = Ledger::new();
         ledger.begins(STABLE, 0);
-        Self { routed, split, variants, ledger, present: [AtomicI64::new(0), AtomicI64::new(-1)] }
+        let present = [AtomicI64::new(0), AtomicI64::new(-1)];
+        let answered = std::array::from_fn(|_| AtomicU64::new(0));
+        Self { routed, split, variants, ledger, present, evidence, answered }
     }
 
     fn put(&self, variant: usize, stamp: usize, model: impl Model) {
@@ -165,6 +173,39 @@ impl Service {
         self.take_canary_away();
         self.give_canary(0.0);
     }
+
+    /// A canary whose controller finds out whether it is broken.
+    async fn controlled_release(&self, round: usize, end: Instant) {
+        let (stamp, broken) = (round + 1, round.is_multiple_of(3));
+        self.put(CANARY, stamp, Stamped::new(stamp, broken));
+        let plan = Plan::new([0.2, 0.5].map(|share| Step::new(share).with_min_samples(20))).unwrap();
+        let canary = &self.variants[CANARY];
+        let controller =
+            Controller::new(plan, self.split.clone(), canary.clone(), Arc::clone(&self.evidence)).unwrap();
+        let ended = tokio::time::timeout(Duration::from_secs(60), controller.run(Duration::from_millis(1)));
+        match ended.await.expect("requests come, so a verdict does").unwrap() {
+            State::Promoted if !broken => {
+                let model = self.routed.model(canary).unwrap();
+                self.put(STABLE, stamp, model);
+            }
+            State::RolledBack { .. } if broken => {}
+            other => panic!("{stamp}, broken: {broken}: {other}: {}", controller.status()),
+        }
+        self.take_canary_away();
+        self.give_canary(0.0);
+        self.requests_in_flight_are_answered().await;
+        tokio::time::sleep_until(end).await;
+    }
+
+    /// Of the canary that is gone, so that nothing of it is counted for the next one of its name.
+    async fn requests_in_flight_are_answered(&self) {
+        let counts = || self.answered.each_ref().map(|count| count.load(Ordering::SeqCst));
+        let (before, began) = (counts(), Instant::now());
+        while counts().iter().zip(before).any(|(now, before)| *now == before) {
+            assert!(began.elapsed() < Duration::from_secs(60), "a caller waits forever, or is gone");
+            tokio::time::sleep(Duration::from_micros(100)).await;
+        }
+    }
 }
 
 #[derive(Debug, Default, PartialEq)]
@@ -196,6 +237,7 @@ async fn ask(caller: i64, service: Arc<Service>, done: Arc<AtomicBool>) -> Answe
         assert!(!fallback || variant == STABLE, "{reason}");
         answered.by[variant] += 1;
         answered.by_fallback += u64::from(fallback);
+        service.answered[(number % CALLERS) as usize].fetch_add(1, Ordering::SeqCst);
     }
     answered
 }
@@ -210,25 +252,23 @@ fn say_nothing_of_what_is_broken_on_purpose() {
     }));
 }
 
-#[test]
-fn no_request_fails_and_none_is_misattributed() {
+/// Asks all the time while `release` is called a thousand times, with a moment by which it shall be halfway and one by
+/// which it shall end.
+fn under_load(service: &Arc<Service>, release: impl AsyncFn(usize, Instant, Instant)) -> Answered {
     say_nothing_of_what_is_broken_on_purpose();
     let seconds = std::env::var("MLOPS_SOAK_SECONDS").map_or(3, |seconds| seconds.parse().unwrap());
     let step = Duration::from_secs(seconds) / (2 * ROUNDS as u32);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build().unwrap();
-    let evidence = Arc::new(Evidence::new());
-    let service = Arc::new(Service::new(&evidence));
     let done = Arc::new(AtomicBool::new(false));
-
-    let answered = runtime.block_on(async {
+    runtime.block_on(async {
         let callers: Vec<_> = (0..CALLERS)
-            .map(|caller| tokio::spawn(ask(caller, Arc::clone(&service), Arc::clone(&done))))
+            .map(|caller| tokio::spawn(ask(caller, Arc::clone(service), Arc::clone(&done))))
             .collect();
         let began = Instant::now();
         let at = |steps: usize| began + steps as u32 * step;
         for round in 0..ROUNDS {
-            service.release(round, at(2 * round + 1), at(2 * round + 2)).await;
+            release(round, at(2 * round + 1), at(2 * round + 2)).await;
         }
         done.store(true, Ordering::Relaxed);
         let mut all = Answered::default();
@@ -237,15 +277,23 @@ fn no_request_fails_and_none_is_misattributed() {
             all.by = [all.by[0] + stable, all.by[1] + canary];
             all.by_fallback += by_fallback;
         }
+        assert!(all.by.iter().all(|count| *count > 1_000) && all.by_fallback > 100, "{all:?}");
         all
+    })
+}
+
+#[test]
+fn no_request_fails_and_none_is_misattributed() {
+    let service = Arc::new(Service::new());
+    let answered = under_load(&service, async |round, half_time, end| {
+        service.release(round, half_time, end).await;
     });
 
     let [stable, canary] = &service.variants;
     let shadow = service.routed.shadow_report(canary);
     println!("{answered:?}; {shadow}");
-    assert!(answered.by.iter().all(|count| *count > 1_000) && answered.by_fallback > 100, "{answered:?}");
     // Nothing is counted twice, nothing is lost, and a failure counts against the variant that failed.
-    let seen = evidence.snapshot().current;
+    let seen = service.evidence.snapshot().current;
     assert_eq!(seen[stable].successes, answered.by[STABLE] - answered.by_fallback);
     assert_eq!((seen[stable].failures, seen[canary].successes), (0, answered.by[CANARY]));
     assert_eq!(
@@ -253,4 +301,12 @@ fn no_request_fails_and_none_is_misattributed() {
         (answered.by_fallback, answered.by_fallback)
     );
     assert!(shadow.answered > 0 && shadow.copies >= shadow.answered + shadow.failed + shadow.late);
+}
+
+#[test]
+fn a_controller_promotes_all_that_work_and_rolls_back_all_that_do_not() {
+    let service = Arc::new(Service::new());
+    let answered = under_load(&service, async |round, _, end| service.controlled_release(round, end).await);
+    println!("{answered:?}");
+    assert_eq!(service.routed.fallbacks(&service.variants[CANARY]), answered.by_fallback);
 }

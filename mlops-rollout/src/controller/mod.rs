@@ -114,7 +114,8 @@ impl Controller {
     }
 
     /// Lets the [shadow steps](Step::shadow) of the plan set the share of copies of `router`, and judge the
-    /// candidate by `evidence`, which must be among the observers of the model that it routes.
+    /// candidate by `evidence`, which the model that it routes must
+    /// [know](crate::Routed::with_shadow_evidence).
     #[must_use]
     pub fn with_shadow<R: Router>(mut self, router: Arc<Shadowed<R>>, evidence: Arc<ShadowEvidence>) -> Self {
         let set_share = Box::new(move |share| router.set_share(share));

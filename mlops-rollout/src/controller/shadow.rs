@@ -4,8 +4,10 @@ use mlops_core::{Observer, Prediction, Role, Variant};
 
 use crate::{Evidence, VariantEvidence};
 
-/// Counts what becomes of the copies of requests that shadows get: an [`Observer`] to be given to
-/// [`Routed`](crate::Routed) beside the [`Evidence`], which counts what callers got.
+/// Counts what becomes of the copies of requests that shadows get, to be given to
+/// [`Routed::with_shadow_evidence`](crate::Routed::with_shadow_evidence): the [`Evidence`] beside it counts what callers
+/// got. Where the model is another one, this is an [`Observer`] that counts answers and failures, and not how the
+/// answers compare.
 ///
 /// ```
 /// use std::time::Duration;
@@ -34,6 +36,11 @@ impl ShadowEvidence {
     #[must_use]
     pub fn seen(&self, shadow: &Variant) -> VariantEvidence {
         self.0.snapshot().current.remove(shadow).unwrap_or_default()
+    }
+
+    /// The shadow said what the caller got, or something else: a good outcome, or a bad one.
+    pub(crate) fn compared(&self, shadow: &Variant, agrees: bool) {
+        self.0.record_outcome(shadow, agrees);
     }
 
     pub(super) fn begin_window(&self) {

@@ -55,7 +55,17 @@ impl Step {
     /// 500 samples; no bake time. Such steps come before all others.
     ///
     /// The candidate is judged by its answers to the copies: give the controller what
-    /// [`with_shadow`](crate::Controller::with_shadow) asks for.
+    /// [`with_shadow`](crate::Controller::with_shadow) asks for. An answer that agrees with the one that the caller got
+    /// is a good outcome, another is a bad one:
+    ///
+    /// ```
+    /// use mlops_rollout::{Analysis, RateCheck, RateLimit, Step};
+    ///
+    /// let mostly_the_same = Analysis::new([RateCheck::failures()])?.with_check(RateLimit::bad_outcomes(0.02))?;
+    /// let step = Step::shadow(0.5).with_min_samples(10_000).with_analysis(mostly_the_same);
+    /// # let _ = step;
+    /// # Ok::<(), mlops_core::Error>(())
+    /// ```
     #[must_use]
     pub fn shadow(share: f64) -> Self {
         Self::of(Traffic::Shadow(share))

@@ -23,6 +23,8 @@ use fallback::Fallbacks;
 use shadow::Shadows;
 use variants::{Choice, Variants};
 
+use crate::ShadowEvidence;
+
 pub use compare::{
     Agreement, Comparer, Comparisons, DistributionReport, Exact, SameArgmax, SameDistribution, TopK, Within,
 };
@@ -103,6 +105,15 @@ impl Routed {
         observers.push(Arc::new(observer));
         self.observers = Arc::new(observers);
         self
+    }
+
+    /// Counts what becomes of shadows for the [shadow steps](crate::Step::shadow) of a plan: how long their answers
+    /// take, which fail, and, as good and bad outcomes, which agree with what callers got. So
+    /// [`RateLimit::bad_outcomes`](crate::RateLimit::bad_outcomes) limits the share of disagreements.
+    #[must_use]
+    pub fn with_shadow_evidence(mut self, evidence: Arc<ShadowEvidence>) -> Self {
+        self.shadows = self.shadows.with_evidence(Arc::clone(&evidence));
+        self.observed_by(evidence)
     }
 
     /// When the default answers in the place of a variant that fails: [`Fallback::Never`] unless set.

@@ -20,10 +20,13 @@ use super::report::{ShadowComparison, ShadowReport};
 use executor::{Executor, Options, Task};
 use tally::Tally;
 
+use crate::ShadowEvidence;
+
 /// Runs shadows apart, and keeps count of what they say.
 pub(super) struct Shadows {
     executor: Executor<Copied>,
     comparisons: Arc<Comparisons>,
+    evidence: Option<Arc<ShadowEvidence>>,
     deadline: Option<Duration>,
     /// Few shadows, so a list is the fastest map. It is replaced when a new one shows up.
     known: ArcSwap<Vec<Arc<Shadow>>>,
@@ -35,6 +38,8 @@ struct Shadow {
     copies: AtomicU64,
     dropped: AtomicU64,
     dropped_total: Counter,
+    comparisons: Arc<Comparisons>,
+    evidence: Option<Arc<ShadowEvidence>>,
     tally: Mutex<Tally>,
 }
 
@@ -47,7 +52,6 @@ struct Copied {
     time: Duration,
     /// What the caller got.
     primary: Option<Tensors>,
-    comparisons: Arc<Comparisons>,
     observers: Arc<Vec<Arc<dyn Observer>>>,
 }
 
@@ -62,6 +66,7 @@ impl Shadows {
         Self {
             executor: Executor::new(options),
             comparisons: Arc::default(),
+            evidence: None,
             deadline: None,
             known: ArcSwap::default(),
         }
@@ -97,6 +102,10 @@ impl Shadows {
         Self { comparisons: Arc::new(comparisons), ..self }
     }
 
+    pub(super) fn with_evidence(self, evidence: Arc<ShadowEvidence>) -> Self {
+        Self { evidence: Some(evidence), ..self }
+    }
+
     pub(super) fn comparison(&self, shadow: &Variant) -> ShadowComparison {
         self.find(shadow).map(|known| known.tally().comparison()).unwrap_or_default()
     }
@@ -126,7 +135,6 @@ impl Shadows {
             request: request.clone(),
             time: self.deadline.or(time).unwrap_or(ENOUGH),
             primary: primary.map(|response| response.outputs.clone()),
-            comparisons: Arc::clone(&self.comparisons),
             observers: Arc::clone(observers),
         });
         if !taken {
@@ -141,7 +149,7 @@ impl Shadows {
     }
 
     fn insert(&self, variant: Variant) -> Arc<Shadow> {
-        let new = Arc::new(Shadow::new(variant, &self.comparisons));
+        let new = Arc::new(Shadow::new(variant, &self.comparisons, self.evidence.clone()));
         self.known.rcu(|known| {
             let mut all = Vec::clone(known);
             if !all.iter().any(|shadow| shadow.variant == new.variant) {
@@ -154,10 +162,17 @@ impl Shadows {
 }
 
 impl Shadow {
-    fn new(variant: Variant, comparisons: &Comparisons) -> Self {
+    fn new(variant: Variant, comparisons: &Arc<Comparisons>, evidence: Option<Arc<ShadowEvidence>>) -> Self {
         let dropped_total = counter!(SHADOWS_DROPPED_TOTAL, "variant" => variant.to_string());
-        let tally = Mutex::new(Tally::new(comparisons));
-        Self { variant, copies: AtomicU64::new(0), dropped: AtomicU64::new(0), dropped_total, tally }
+        Self {
+            variant,
+            copies: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            dropped_total,
+            comparisons: Arc::clone(comparisons),
+            evidence,
+            tally: Mutex::new(Tally::new(comparisons)),
+        }
     }
 
     fn tally(&self) -> MutexGuard<'_, Tally> {
@@ -173,7 +188,8 @@ impl Shadow {
 
 impl Task for Copied {
     async fn run(self) {
-        let Self { shadow, model, mut request, time, primary, comparisons, observers } = self;
+        let Self { shadow, model, mut request, time, primary, observers } = self;
+        let comparisons = &*shadow.comparisons;
         request.deadline = Instant::now().checked_add(time);
         let call = Call::begin(&*observers, &request).of_variant(&shadow.variant, Role::Shadow);
         let result = tokio::time::timeout(time, answer(&*model, request.clone())).await;
@@ -181,7 +197,13 @@ impl Task for Copied {
         call.finish(result.as_ref());
 
         let said = match (&primary, &result) {
-            (Some(primary), Ok(response)) => comparisons.compare(primary, &response.outputs),
+            (Some(primary), Ok(response)) => {
+                let said = comparisons.compare(primary, &response.outputs);
+                if let Some(evidence) = &shadow.evidence {
+                    evidence.compared(&shadow.variant, said.iter().all(|(_, agreement)| agreement.agrees()));
+                }
+                said
+            }
             _ => Vec::new(),
         };
         let disagreeing = said.iter().filter(|(_, agreement)| !agreement.agrees());
@@ -196,7 +218,7 @@ impl Task for Copied {
             Err(_) => tally.failed += 1,
         }
         if let (Some(primary), Ok(response)) = (&primary, &result) {
-            tally.add(&comparisons, &said, request.id.as_deref(), primary, &response.outputs);
+            tally.add(comparisons, &said, request.id.as_deref(), primary, &response.outputs);
         }
     }
 }
