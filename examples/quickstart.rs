@@ -234,6 +234,9 @@ impl Release {
             .evaluate(&candidate)
             .await;
         say(&report);
+        self.registry
+            .report(report.for_version(version.id.clone(), "release gates").by("quickstart"))
+            .await?;
         facts.gates.push(Gating {
             version: version.id.version.to_string(),
             passed: report.is_passed(),

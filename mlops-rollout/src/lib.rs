@@ -74,6 +74,7 @@ mod routed;
 mod router;
 mod simulate;
 mod store;
+mod sync;
 mod verdict;
 
 pub use analysis::{

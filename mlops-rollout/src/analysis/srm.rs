@@ -20,7 +20,8 @@ use crate::Verdict;
 /// Requests follow the shares only where each is drawn by itself; where users stick to their variant and some
 /// send many, count users.
 ///
-/// The share is that of the step of the plan, or [given](Self::with_share). At a share of 1 there is nothing to
+/// The share is that of the step of the plan, or [given](Self::with_share): where other variants have traffic too, say
+/// which part of that of the two is the candidate's. At a share of 1 there is nothing to
 /// compare, and the check is left out. It has an alpha of its own, 0.001, as is customary ([`SRM_ALPHA`]). With
 /// many looks it is a confidence sequence for the share, with one look the chi-squared test of [`srm_chi2`].
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]

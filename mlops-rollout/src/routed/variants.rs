@@ -1,10 +1,11 @@
 //! The variants, replaced while they are in use.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
-use arc_swap::ArcSwap;
 use mlops_core::{Error, Model, Reason, Result, Signature, Variant};
+
+use crate::sync::{ArcSwap, Mutex};
 
 /// Readers never wait; a change replaces the list.
 pub(super) struct Variants {
@@ -135,5 +136,79 @@ impl fmt::Debug for Variants {
         f.debug_map()
             .entries(self.list.load().iter().map(|(variant, model)| (variant.as_str(), model)))
             .finish()
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use async_trait::async_trait;
+    use loom::thread;
+    use mlops_core::{Request, Response};
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Silent(Signature);
+
+    #[async_trait]
+    impl Model for Silent {
+        fn signature(&self) -> &Signature {
+            &self.0
+        }
+
+        async fn predict(&self, _: Request) -> Result<Response> {
+            Ok(Response::default())
+        }
+    }
+
+    fn model() -> Arc<dyn Model> {
+        Arc::new(Silent(Signature::new([], []).unwrap()))
+    }
+
+    fn variant(name: &str) -> Variant {
+        Variant::new(name).unwrap()
+    }
+
+    #[test]
+    fn loom_two_writers_lose_no_change() {
+        loom::model(|| {
+            let variants = Arc::new(Variants::new(variant("stable"), model()));
+            let writer = {
+                let variants = Arc::clone(&variants);
+                thread::spawn(move || drop(variants.insert(variant("a"), model())))
+            };
+            variants.insert(variant("b"), model()).unwrap();
+            variants.remove(&variant("b")).unwrap();
+            variants.insert(variant("c"), model()).unwrap();
+            writer.join().unwrap();
+            let mut names = variants.names();
+            names.sort();
+            assert_eq!(names, ["a", "c", "stable"].map(variant));
+        });
+    }
+
+    /// Whoever is chosen is there whole, and a model that was replaced does not come back.
+    #[test]
+    fn loom_a_swap_is_seen_once_and_for_all() {
+        loom::model(|| {
+            let (old, new) = (model(), model());
+            let variants = Arc::new(Variants::new(variant("stable"), Arc::clone(&old)));
+            let writer = {
+                let (variants, new) = (Arc::clone(&variants), Arc::clone(&new));
+                thread::spawn(move || {
+                    let before = variants.insert(variant("stable"), new).unwrap().unwrap();
+                    variants.insert(variant("canary"), before).unwrap();
+                })
+            };
+            let choose = |name: &str| variants.choose(variant(name), Reason::Default);
+            let seen = [choose("canary"), choose("stable"), choose("stable")];
+            let is = |choice: &Choice, model: &Arc<dyn Model>| Arc::ptr_eq(&choice.model, model);
+            let [canary, first, second] = &seen;
+            assert!(is(canary, &old) || (canary.is_default && is(canary, &new)));
+            assert!(is(first, &old) || is(first, &new));
+            assert!(is(second, &new) || is(first, &old), "the old model came back");
+            writer.join().unwrap();
+            assert!(is(&choose("stable"), &new) && is(&choose("canary"), &old));
+        });
     }
 }

@@ -2,18 +2,10 @@
 
 use std::sync::PoisonError;
 
-#[cfg(loom)]
-use loom::sync::{
-    Mutex,
-    atomic::{AtomicU64, Ordering},
-};
-#[cfg(not(loom))]
-use std::sync::{
-    Mutex,
-    atomic::{AtomicU64, Ordering},
-};
-
 use mlops_core::{Error, Result};
+
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// A row of shares. A reader sees all shares of one change, never some of one and some of another.
 ///

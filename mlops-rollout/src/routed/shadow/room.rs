@@ -1,11 +1,8 @@
 //! How many may be inside.
 
 use std::sync::Arc;
-#[cfg(not(loom))]
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-#[cfg(loom)]
-use loom::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicUsize, Ordering};
 
 /// A number of places. Who finds none goes away at once.
 #[derive(Debug)]
