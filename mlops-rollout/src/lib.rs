@@ -88,8 +88,8 @@ pub use controller::{
     Transition, Transitions,
 };
 pub use evidence::{
-    Attribution, Evidence, EvidenceSnapshot, Feedback, FeedbackCounts, Latencies, MetricEvidence, Users,
-    VariantEvidence,
+    Attribution, Evidence, EvidenceSnapshot, Feedback, FeedbackCounts, Latencies, MetricEvidence, UserGroups,
+    Users, VariantEvidence,
 };
 pub use gate::{
     AsyncFnGate, Candidate, Champion, Evaluation, FairnessGate, Finding, FnGate, Gate, GateExt, GateGroup,

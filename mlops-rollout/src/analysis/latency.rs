@@ -73,8 +73,8 @@ impl LatencyCheck {
         };
         let limit =
             Duration::try_from_secs_f64(usual.as_secs_f64() * self.max_ratio).unwrap_or(Duration::MAX);
-        let slow_stable = Count { bad: stable.count_above(usual), all: stable.count() };
-        let slow = Count { bad: candidate.count_above(limit), all: candidate.count() };
+        let slow_stable = Count::new(stable.count_above(usual), stable.count());
+        let slow = Count::new(candidate.count_above(limit), candidate.count());
         let numbers = format!("{observed:.1?} against {usual:.1?}; {slow} took more than {limit:.1?}");
         let found = difference(slow_stable, slow, 1.0, confidence)?;
         // A stable p99 of a few samples is no limit to be failed by.

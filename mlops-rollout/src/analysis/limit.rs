@@ -134,7 +134,7 @@ impl LatencyLimit {
 
     pub(super) fn find(&self, look: Look<'_>, confidence: Confidence) -> Result<Finding, StatsError> {
         let latencies = &look.candidate.latencies;
-        let slow = Count { bad: latencies.count_above(self.at_most), all: latencies.count() };
+        let slow = Count::new(latencies.count_above(self.at_most), latencies.count());
         let allowed = 1.0 - self.quantile;
         let found = difference_from(allowed, slow, 1.0, confidence)?;
         let observed = latencies.quantile(self.quantile).unwrap_or_default();

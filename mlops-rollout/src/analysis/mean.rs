@@ -228,7 +228,7 @@ impl MeanCheck {
 
     fn compare(&self, arms: Arms, confidence: Confidence) -> Result<Comparison, StatsError> {
         let Arms { stable, candidate, .. } = arms;
-        let time = information_time(stable.count, candidate.count);
+        let time = information_time(stable.count as f64, candidate.count as f64);
         if self.cuped {
             let adjusted = cuped_from_moments(arms.paired[0], arms.paired[1])?;
             let total = if confidence.is_sequential() { arms.pooled_variance() } else { 0.0 };

@@ -187,7 +187,7 @@ fn time(stable: &MetricEvidence, candidate: &MetricEvidence) -> f64 {
     let (n, m) = (stable.sample().len(), candidate.sample().len());
     let renewed = |metric: &MetricEvidence, kept: usize| metric.count() as f64 / kept.max(1) as f64;
     let renewed = renewed(stable, n).max(renewed(candidate, m));
-    information_time(n as u64, m as u64) * renewed * renewed
+    information_time(n as f64, m as f64) * renewed * renewed
 }
 
 #[cfg(test)]

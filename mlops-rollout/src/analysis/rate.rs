@@ -13,6 +13,9 @@ use crate::VariantEvidence;
 /// Fails when the whole interval of the difference lies above the tolerance. Passes with enough samples
 /// when it does not: no regression was *found*. To demand proof that there is none beyond some size, set a
 /// [non-inferiority margin](Self::with_margin).
+///
+/// Requests count as independent of each other, unless [users are counted](crate::Evidence::with_users): then failures
+/// count as many as are, which is fewer where the same users fail again and again.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RateCheck {
@@ -61,8 +64,10 @@ impl Rate {
 
     pub(super) fn count(self, seen: &VariantEvidence) -> Count {
         match self {
-            Self::Failures => Count { bad: seen.failures, all: seen.requests() },
-            Self::BadOutcomes => Count { bad: seen.bad, all: seen.outcomes() },
+            Self::Failures => {
+                Count { alike: seen.groups.design_effect(), ..Count::new(seen.failures, seen.requests()) }
+            }
+            Self::BadOutcomes => Count::new(seen.bad, seen.outcomes()),
         }
     }
 
@@ -186,46 +191,64 @@ impl RateCheck {
 pub(super) struct Count {
     pub(super) bad: u64,
     pub(super) all: u64,
+    /// So many of them tell as much as one would that is independent of the others:
+    /// [`UserGroups::design_effect`](crate::UserGroups::design_effect).
+    pub(super) alike: f64,
 }
 
-/// `1.250 % (5 of 400)`.
+/// `1.250 % (5 of 400)`, or `1.250 % (5 of 400, which tell as much as 90)`.
 impl std::fmt::Display for Count {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:.3} % ({} of {})", 100.0 * self.rate(), self.bad, self.all)
+        write!(f, "{:.3} % ({} of {}", 100.0 * self.rate(), self.bad, self.all)?;
+        if self.alike > 1.0 {
+            write!(f, ", which tell as much as {:.0}", self.independent())?;
+        }
+        f.write_str(")")
     }
 }
 
 impl Count {
+    /// Independent of each other.
+    pub(super) fn new(bad: u64, all: u64) -> Self {
+        Self { bad, all, alike: 1.0 }
+    }
+
     fn rate(self) -> f64 {
         self.bad as f64 / self.all as f64
+    }
+
+    /// As many as tell something.
+    fn independent(self) -> f64 {
+        self.all as f64 / self.alike
     }
 
     /// p̃(1-p̃) with p̃ = (x+1)/(n+2), so that 0 of n and n of n have a variance too. Agresti & Caffo,
     /// "Simple and effective confidence intervals for proportions and differences of proportions", The
     /// American Statistician 54(4), 2000, add one success and one failure likewise.
     fn smoothed_variance(self) -> f64 {
-        let rate = (self.bad as f64 + 1.0) / (self.all as f64 + 2.0);
+        let rate = (self.bad as f64 / self.alike + 1.0) / (self.independent() + 2.0);
         rate * (1.0 - rate)
     }
 
     /// The same rate of `factor` times as many.
     pub(super) fn times(self, factor: f64) -> Self {
         let times = |count: u64| (count as f64 * factor).round() as u64;
-        Self { bad: times(self.bad), all: times(self.all) }
+        Self { bad: times(self.bad), all: times(self.all), alike: self.alike }
     }
 }
 
-/// The larger of the two squared standard errors of the candidate's rate minus `ratio` times the stable one:
+/// The larger of the two squared standard errors, by as many requests as are independent of each other, of the candidate's rate minus `ratio` times the stable one:
 /// each sample with its own variance, or both with that of the rates that would make it zero.
 ///
 /// While a sample is small its own variance is too low whenever all of it happens to agree. The own one
 /// alone fails up to 9 % of candidates that are no worse at alpha 5 % (rate 0.9, share 0.05); the larger of
 /// both stays below alpha at every rate and share: see `simulation.rs`.
 fn squared_standard_error(stable: Count, candidate: Count, ratio: f64) -> f64 {
-    let (n1, n2) = (stable.all as f64, candidate.all as f64);
+    let (n1, n2) = (stable.independent(), candidate.independent());
     let squared = ratio * ratio;
     let apart = squared * stable.smoothed_variance() / n1 + candidate.smoothed_variance() / n2;
-    let rate = (stable.bad as f64 + candidate.bad as f64 + 1.0) / (n1 + ratio * n2 + 2.0);
+    let bad = stable.bad as f64 / stable.alike + candidate.bad as f64 / candidate.alike;
+    let rate = (bad + 1.0) / (n1 + ratio * n2 + 2.0);
     let raised = (ratio * rate).min(1.0);
     apart.max(squared * rate * (1.0 - rate) / n1 + raised * (1.0 - raised) / n2)
 }
@@ -236,9 +259,8 @@ fn squared_standard_error(stable: Count, candidate: Count, ratio: f64) -> f64 {
 /// information time the standardized difference is a Brownian motion even when the split changes or one sample
 /// stops growing (Jennison & Turnbull, "Group Sequential Methods with Applications to Clinical Trials", 2000,
 /// chapter 11). Timed by `n₁+n₂` that would hold only for a constant split.
-pub(super) fn information_time(stable: u64, candidate: u64) -> f64 {
-    let (n1, n2) = (stable as f64, candidate as f64);
-    4.0 * n1 / (n1 + n2) * n2
+pub(super) fn information_time(stable: f64, candidate: f64) -> f64 {
+    4.0 * stable / (stable + candidate) * candidate
 }
 
 /// The interval for the candidate's rate minus `ratio` times the stable one's.
@@ -254,7 +276,7 @@ pub(super) fn difference(
         }
     }
     let variance = squared_standard_error(stable, candidate, ratio);
-    let time = information_time(stable.all, candidate.all);
+    let time = information_time(stable.independent(), candidate.independent());
     confidence.interval(candidate.rate() - ratio * stable.rate(), variance, time)
 }
 
@@ -269,7 +291,7 @@ pub(super) fn difference_from(
     if count.all == 0 {
         return Err(StatsError::EmptySample { what: "candidate" });
     }
-    let n = count.all as f64;
+    let n = count.independent();
     let variance = count.smoothed_variance().max(limit * (1.0 - limit)) / n;
     confidence.interval(count.rate() - limit, variance, n * renewed * renewed)
 }

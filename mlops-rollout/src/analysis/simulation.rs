@@ -53,7 +53,7 @@ struct Canary {
 impl Canary {
     /// How many requests of the candidate it took to fail it, if it failed.
     fn failed_after(&self, random: &mut Random) -> Option<u64> {
-        let (mut stable, mut candidate) = (Count { bad: 0, all: 0 }, Count { bad: 0, all: 0 });
+        let (mut stable, mut candidate) = (Count::new(0, 0), Count::new(0, 0));
         let confidence = confidence();
         for _ in 0..self.head_start {
             stable.add(random.chance(self.stable_rate));

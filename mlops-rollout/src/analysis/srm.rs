@@ -99,7 +99,7 @@ impl SrmCheck {
         samples: Samples,
         confidence: Confidence,
     ) -> (Verdict, String, Numbers) {
-        let count = Count { bad: sampled.candidate, all: sampled.stable.saturating_add(sampled.candidate) };
+        let count = Count::new(sampled.candidate, sampled.stable.saturating_add(sampled.candidate));
         // The smaller variant must expect five.
         let enough = (5.0 / share.min(1.0 - share)).ceil() as u64;
         let missing = enough.saturating_sub(count.all);

@@ -5,6 +5,7 @@ mod exact;
 mod failures;
 mod feedback;
 mod finite;
+mod groups;
 mod histogram;
 mod lowest;
 mod metric;
@@ -29,6 +30,7 @@ use sources::Sources;
 use window::{Counts, Window, Windows};
 
 pub use feedback::{Attribution, Feedback, FeedbackCounts};
+pub use groups::UserGroups;
 pub use histogram::Latencies;
 pub use metric::MetricEvidence;
 pub use snapshot::{EvidenceSnapshot, VariantEvidence};
@@ -50,7 +52,7 @@ pub use users::Users;
 /// * Snapshots of replicas [merge](EvidenceSnapshot::merge) without loss.
 ///
 /// **Memory is fixed.** Each of two windows takes some 19 KiB per variant, 10 KiB per variant and metric, and
-/// 18 KiB per variant if users are counted, with room for 64 variants and 64 metrics; what finds no room is
+/// 19 KiB per variant if users are counted, with room for 64 variants and 64 metrics; what finds no room is
 /// [counted](Self::dropped). Feedback takes 8 bytes per id that is remembered.
 ///
 /// **Recording is quick**: some atomic additions for requests and outcomes, no lock. A value takes one of four
@@ -147,8 +149,10 @@ impl Evidence {
         self
     }
 
-    /// Counts distinct users, by routing key, for [`SrmCheck`](crate::SrmCheck): where users are assigned for
-    /// good and some send many requests, requests do not follow the shares, users do.
+    /// Counts distinct users, by routing key: where users are assigned for good and some send many requests, requests
+    /// do not follow the shares, users do ([`SrmCheck`](crate::SrmCheck)). And where those who fail once fail again,
+    /// requests tell less than as many users would: checks of failures are then as sure as the
+    /// [groups of users](UserGroups) allow.
     #[must_use]
     pub fn with_users(mut self) -> Self {
         self.counts_users = true;
@@ -253,12 +257,12 @@ impl Evidence {
         }
     }
 
-    fn count_user(&self, counts: &Counts, key: Option<&str>) {
+    fn count_user(&self, counts: &Counts, key: Option<&str>, failed: bool) {
         // Another seed than that of any router, so that who is sampled and who is assigned is independent.
         const SEED: u64 = 0x7573_6572_735f_3031;
         if self.counts_users {
             let key = key.filter(|key| !key.is_empty());
-            counts.user(key.map(|key| xxh3_64_with_seed(key.as_bytes(), SEED)));
+            counts.user(key.map(|key| xxh3_64_with_seed(key.as_bytes(), SEED)), failed);
         }
     }
 }
@@ -278,7 +282,7 @@ impl Observer for Evidence {
             Ok(response) => {
                 self.count_in(&windows.current, variant, |counts| {
                     counts.answered(prediction.latency);
-                    self.count_user(counts, key);
+                    self.count_user(counts, key, false);
                     for (metric, value) in self.sources.outputs(response) {
                         self.add_value(counts, metric, value, self.sources.covariate(metric, key));
                     }
@@ -290,7 +294,7 @@ impl Observer for Evidence {
             Err(error) if error.is_caller_fault() => {}
             Err(error) => self.count_in(&windows.current, variant, |counts| {
                 counts.failed(error);
-                self.count_user(counts, key);
+                self.count_user(counts, key, true);
             }),
         }
     }

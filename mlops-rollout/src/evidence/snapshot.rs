@@ -6,7 +6,7 @@ use std::time::Duration;
 use mlops_core::Variant;
 use serde::{Deserialize, Serialize};
 
-use super::{Latencies, MetricEvidence, Users};
+use super::{Latencies, MetricEvidence, UserGroups, Users};
 
 /// What was seen of each variant, at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +84,9 @@ pub struct VariantEvidence {
     /// Who was served, if [that is counted](super::Evidence::with_users).
     #[serde(default, skip_serializing_if = "Users::is_empty")]
     pub users: Users,
+    /// How alike the requests of one user are, if users are counted.
+    #[serde(default, skip_serializing_if = "UserGroups::is_empty")]
+    pub groups: UserGroups,
 }
 
 impl VariantEvidence {
@@ -121,6 +124,13 @@ impl VariantEvidence {
         self
     }
 
+    /// Adds how alike the requests of one user are.
+    #[must_use]
+    pub fn with_groups(mut self, groups: UserGroups) -> Self {
+        self.groups = groups;
+        self
+    }
+
     /// Requests that say something about the variant: answered and failed ones.
     #[must_use]
     pub fn requests(&self) -> u64 {
@@ -153,5 +163,6 @@ impl VariantEvidence {
             self.metrics.entry(name.clone()).or_default().merge(metric);
         }
         self.users.merge(&other.users);
+        self.groups.merge(&other.groups);
     }
 }

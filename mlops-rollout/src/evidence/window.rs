@@ -9,6 +9,7 @@ use mlops_core::{Error, Variant};
 
 use super::VariantEvidence;
 use super::failures::Failures;
+use super::groups::SharedGroups;
 use super::histogram::Histogram;
 use super::metric::{Metric, priority};
 use super::named::Named;
@@ -42,6 +43,7 @@ pub(super) struct Counts {
     good: AtomicU64,
     bad: AtomicU64,
     users: SharedUsers,
+    groups: SharedGroups,
     nameless: AtomicU64,
     metrics: Named<Arc<str>, Metric>,
 }
@@ -83,6 +85,7 @@ impl Counts {
             good: AtomicU64::new(0),
             bad: AtomicU64::new(0),
             users: SharedUsers::default(),
+            groups: SharedGroups::new(),
             nameless: AtomicU64::new(0),
             metrics: Named::new(MOST_METRICS),
         }
@@ -101,10 +104,12 @@ impl Counts {
         outcome.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts the user of that hash; who has none counts as a new one.
-    pub(super) fn user(&self, hash: Option<u64>) {
+    /// Counts a request of the user of that hash; who has none counts as a new one.
+    pub(super) fn user(&self, hash: Option<u64>, failed: bool) {
         let nameless = || priority(self.seed, self.nameless.fetch_add(1, Ordering::Relaxed));
-        self.users.offer(hash.unwrap_or_else(nameless), ());
+        let hash = hash.unwrap_or_else(nameless);
+        self.users.offer(hash, ());
+        self.groups.add(hash, failed);
     }
 
     /// False when there is no room for another metric.
@@ -126,6 +131,7 @@ impl Counts {
             failures_by_class,
             metrics: metrics.into_iter().map(|(name, metric)| (name.to_string(), metric)).collect(),
             users: Users::of(&self.users),
+            groups: self.groups.snapshot(),
         }
     }
 }

@@ -100,6 +100,9 @@ impl RecordedAnswer {
     }
 }
 
+/// A seed of no rollout.
+const HASHES: u64 = 0x6861_7368_6573;
+
 /// Requests in the order of their times, ready to be routed.
 #[derive(Debug)]
 pub(super) struct Recording {
@@ -112,6 +115,8 @@ struct Prepared {
     at: Duration,
     context: RoutingContext,
     user: Option<usize>,
+    /// Puts the user into a group; a request without a key is one of its own.
+    hash: u64,
     stable: RecordedAnswer,
     candidate: RecordedAnswer,
 }
@@ -129,14 +134,18 @@ impl Recording {
             return Err(Error::invalid_input(fault));
         }
         let mut users: HashMap<String, usize> = HashMap::new();
+        let mut hashes = Random::new(HASHES, 0);
         let requests = requests.into_iter().map(|RecordedRequest { at, key, stable, candidate }| {
             let candidate = candidate.unwrap_or(stable);
             let Some(key) = key.filter(|key| !key.is_empty()) else {
-                return Prepared { at, context: RoutingContext::new(), user: None, stable, candidate };
+                let hash = hashes.bits();
+                return Prepared { at, context: RoutingContext::new(), user: None, hash, stable, candidate };
             };
             let context = RoutingContext::new().with_key(key.as_str());
             let next = users.len();
-            Prepared { at, context, user: Some(*users.entry(key).or_insert(next)), stable, candidate }
+            let user = *users.entry(key).or_insert(next);
+            let hash = Random::new(HASHES, 1 + user as u64).bits();
+            Prepared { at, context, user: Some(user), hash, stable, candidate }
         });
         let requests = requests.collect();
         Ok(Self { requests, users: users.len() })
@@ -209,7 +218,8 @@ impl RecordedAnswer {
     }
 }
 
-fn count(answer: RecordedAnswer, seen: &mut VariantEvidence) {
+fn count(answer: RecordedAnswer, user: u64, seen: &mut VariantEvidence) {
+    seen.groups.add(user, answer.failed);
     if answer.failed {
         seen.failures += 1;
         return;
@@ -239,10 +249,11 @@ impl Source for Replay<'_> {
             let (recorded, moment) =
                 if on_candidate { (request.candidate, &tried) } else { (request.stable, &usual) };
             let answer = self.answer(recorded, moment);
-            count(answer, if on_candidate { &mut *seen.candidate } else { &mut *seen.stable });
+            let seen_of = if on_candidate { &mut *seen.candidate } else { &mut *seen.stable };
+            count(answer, request.hash, seen_of);
             if !on_candidate && tick.shadow > 0.0 && self.random.chance(tick.shadow) {
                 let copy = self.answer(request.candidate, &tried);
-                count(RecordedAnswer { bad_outcome: None, ..copy }, seen.candidate);
+                count(RecordedAnswer { bad_outcome: None, ..copy }, request.hash, seen.candidate);
             }
             if on_candidate {
                 reach.requests += 1;

@@ -246,6 +246,24 @@ fn recordings_out_of_order_are_refused() {
     assert_eq!(found(&brisk(), &keyless, 2).users, None);
 }
 
+/// 300 users, of whom one in 20 fails whenever they ask and nobody else ever does.
+fn same_users_fail() -> Scenario {
+    let clustered = recorded(30_000, 300, |request| match user_of(request, 300) % 20 {
+        0 => RecordedAnswer::failed(),
+        _ => RecordedAnswer::good(),
+    });
+    Scenario::recorded("null, one user in 20 always fails", clustered).unwrap()
+}
+
+#[test]
+fn users_who_fail_again_and_again_are_no_reason_to_roll_back() {
+    let report = found(&brisk(), &same_users_fail(), 200);
+    assert!(report.rolled_back.share() <= 0.05, "{report}");
+    let worse = same_users_fail().with_candidate(Behaviour::failing(0.3)).unwrap();
+    let report = found(&brisk(), &worse, 50);
+    assert_eq!(report.rolled_back.count, 50, "{report}");
+}
+
 /// The table of the documentation, of as many rollouts as `MLOPS_ROLLOUTS` says:
 /// `cargo test --release -p mlops-rollout -- --ignored --nocapture table_of_the_standard_plan`
 #[test]
@@ -259,12 +277,7 @@ fn table_of_the_standard_plan() {
         let failed = report.rolled_back.count - report.timed_out.count;
         assert!(!scenario.name().starts_with("null") || failed <= rollouts / 20, "{report}");
     }
-    let clustered = recorded(30_000, 300, |index| match user_of(index, 300) % 20 {
-        0 => RecordedAnswer::failed(),
-        _ => RecordedAnswer::good(),
-    });
-    let scenario = Scenario::recorded("null, one user in 20 always fails", clustered).unwrap();
-    print_row(&found(&brisk(), &scenario, rollouts));
+    print_row(&found(&brisk(), &same_users_fail(), rollouts));
 }
 
 /// On one thread: `cargo test --release -p mlops-rollout -- --ignored --nocapture rollouts_a_second`
