@@ -51,8 +51,8 @@ pub use users::Users;
 ///   the window of its answer.
 /// * Snapshots of replicas [merge](EvidenceSnapshot::merge) without loss.
 ///
-/// **Memory is fixed.** Each of two windows takes some 19 KiB per variant, 10 KiB per variant and metric, and
-/// 19 KiB per variant if users are counted, with room for 64 variants and 64 metrics; what finds no room is
+/// **Memory is fixed.** Each of two windows takes some 20 KiB per variant, 10 KiB per variant and metric, and
+/// 18 KiB per variant if users are counted, with room for 64 variants and 64 metrics; what finds no room is
 /// [counted](Self::dropped). Feedback takes 8 bytes per id that is remembered.
 ///
 /// **Recording is quick**: some atomic additions for requests and outcomes, no lock. A value takes one of four
