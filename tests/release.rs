@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mlops_core::{
-    Alias, AliasMove, Engine, Model, ModelName, ModelVersion, NewVersion, Protecting, Protection, Registry,
-    Request, RoutingContext, Selector, Tensor, Tensors, Variant,
+    Alias, AliasMove, Engine, Model, ModelName, ModelVersion, NewVersion, Protection, Registry, Request,
+    RoutingContext, Selector, Tensor, Tensors, Variant,
 };
-use mlops_registry::ObjectStoreRegistry;
+use mlops_registry::{ObjectStoreRegistry, Protecting};
 use mlops_rollout::{
     Candidate, Controller, Evidence, GateReport, Gates, LatencyCeiling, MetricFloor, Plan, Routed, State,
     Step, Sticky, TrafficSplit,
@@ -58,7 +58,7 @@ impl World {
 
     async fn model(&self, version: &ModelVersion) -> Inline<OnnxEngine> {
         let artifact = self.registry.fetch(version, "scores.onnx").await.unwrap();
-        OnnxEngine::load(&artifact, Device::Cpu).unwrap().inline()
+        OnnxEngine::load(artifact, Device::Cpu).unwrap().inline()
     }
 
     /// Runs the gates on what the registry holds, and attaches what they say.
