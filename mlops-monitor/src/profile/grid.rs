@@ -39,7 +39,7 @@ pub(crate) struct Grid {
 #[repr(align(64))]
 struct Table {
     parts: Option<Parts>,
-    /// `keys[STRIDE * i]` at index i.
+    /// `keys[STRIDE * i]` at index i. Over many features the keys do not fit into a first-level cache, but these do.
     guides: [i64; (MOST_EDGES + 1) / STRIDE],
     /// That of edge i at index i + 1, then the greatest of all, so that a search always takes the same steps.
     keys: [i64; MOST_EDGES + 1 + MOST_IN_PART],

@@ -237,8 +237,9 @@ impl Count {
     }
 }
 
-/// The larger of the two squared standard errors, by as many requests as are independent of each other, of the candidate's rate minus `ratio` times the stable one:
-/// each sample with its own variance, or both with that of the rates that would make it zero.
+/// The larger of the two squared standard errors of the candidate's rate minus `ratio` times the stable one: each
+/// sample with its own variance, or both with that of the rates that would make it zero. Samples are as large as they
+/// are independent.
 ///
 /// While a sample is small its own variance is too low whenever all of it happens to agree. The own one
 /// alone fails up to 9 % of candidates that are no worse at alpha 5 % (rate 0.9, share 0.05); the larger of

@@ -197,13 +197,7 @@ impl Task for Copied {
         call.finish(result.as_ref());
 
         let said = match (&primary, &result) {
-            (Some(primary), Ok(response)) => {
-                let said = comparisons.compare(primary, &response.outputs);
-                if let Some(evidence) = &shadow.evidence {
-                    evidence.compared(&shadow.variant, said.iter().all(|(_, agreement)| agreement.agrees()));
-                }
-                said
-            }
+            (Some(primary), Ok(response)) => comparisons.compare(primary, &response.outputs),
             _ => Vec::new(),
         };
         let disagreeing = said.iter().filter(|(_, agreement)| !agreement.agrees());
@@ -218,7 +212,10 @@ impl Task for Copied {
             Err(_) => tally.failed += 1,
         }
         if let (Some(primary), Ok(response)) = (&primary, &result) {
-            tally.add(comparisons, &said, request.id.as_deref(), primary, &response.outputs);
+            let agree = tally.add(comparisons, &said, request.id.as_deref(), primary, &response.outputs);
+            if let Some(evidence) = &shadow.evidence {
+                evidence.compared(&shadow.variant, agree);
+            }
         }
     }
 }

@@ -43,7 +43,7 @@ impl Tally {
         self.comparison
     }
 
-    /// Takes in what the comparers have said of one request, and the values behind it.
+    /// Takes in what the comparers have said of one request, and the values behind it. Says whether all agree.
     pub(super) fn add(
         &mut self,
         comparisons: &Comparisons,
@@ -51,8 +51,9 @@ impl Tally {
         request: Option<&str>,
         primary: &Tensors,
         shadow: &Tensors,
-    ) {
-        self.comparison.add(said.iter().all(|(_, agreement)| agreement.agrees()));
+    ) -> bool {
+        let agree = said.iter().all(|(_, agreement)| agreement.agrees());
+        self.comparison.add(agree);
         for (name, agreement) in said {
             if let Some(output) = self.output(name, comparisons) {
                 output.add(*agreement, request, primary.get(name), shadow.get(name));
@@ -65,6 +66,7 @@ impl Tally {
                 distributions.add(one, other);
             }
         }
+        agree
     }
 
     fn output(&mut self, name: &str, comparisons: &Comparisons) -> Option<&mut OutputTally> {
